@@ -1,0 +1,204 @@
+//! What the operator decides: `ksnode.toml`, the environment over it, flags over that.
+//!
+//! [`Config`] is what the rest of the program sees: every value is parsed and checked, paths are
+//! absolute, secrets are read. How it comes about (sources, their order, where each value came from)
+//! is this room's own business. A section exists once something obeys it: a key that nothing would obey is
+//! an unknown key and refused.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+/// A secret text (password, bot token). Zeroized on drop; `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// Takes over a secret.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The secret itself, for the moment of its use.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretText(redacted)")
+    }
+}
+
+/// Everything the operator decided, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the database lives. Created private to its owner.
+    pub data_dir: PathBuf,
+    /// The file whose bytes are the encryption secret.
+    pub secret_file: PathBuf,
+    /// Accept a secret file that others may read, for containers where modes cannot be set.
+    pub allow_readable_secret: bool,
+    /// `[server]`
+    pub server: Server,
+    /// `[ops]`
+    pub ops: Ops,
+    /// `[identity]`
+    pub identity: Identity,
+    /// `[commit_reveal]`
+    pub commit_reveal: CommitRevealMode,
+    /// `[backup]`
+    pub backup: Backup,
+    /// `[telemetry]`: nothing is reported when it is absent.
+    pub telemetry: Option<Telemetry>,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[server]`: the API's listener and its limits.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Addresses the API is served at. At least one. Default `127.0.0.1:4201`.
+    pub listen: Vec<SocketAddr>,
+    /// Proxies whose `X-Forwarded-For` is believed. Default none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests an address may make in a window; `None` (written 0) is no limit. Default 100.
+    pub rate_limit: Option<u32>,
+    /// Addresses that are not limited. Default none.
+    pub rate_limit_exempt: Vec<IpNet>,
+    /// Length of the window. Default 60 s.
+    pub rate_window: Duration,
+    /// The same for administrative calls. Default 5.
+    pub admin_rate_limit: Option<u32>,
+    /// Connections open at once; more wait to be accepted. Default 10,000.
+    pub max_connections: usize,
+    /// How long a stop waits for requests that are under way. Default 20 s.
+    pub shutdown: Duration,
+}
+
+/// `[ops]`: the listener for metrics and health.
+#[derive(Clone, Debug)]
+pub struct Ops {
+    /// Default `127.0.0.1:4202`; `None` (written as an empty text) turns it off.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[identity.…]`: who may vouch for a caller.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Google ID tokens.
+    pub google: Google,
+    /// Auth0 ID tokens.
+    pub auth0: Auth0,
+    /// X (Twitter) access tokens: the address that answers who the token's user is.
+    pub x_user_url: String,
+    /// Discord access tokens: the address that answers who the token's user is.
+    pub discord_user_url: String,
+    /// The bot token that signs Telegram logins; Telegram users are refused without one.
+    pub telegram_bot_token: Option<SecretText>,
+    /// Further OpenID Connect issuers. Their names are unique and none of the five built-in ones.
+    pub oidc: Vec<Oidc>,
+}
+
+/// `[identity.google]`
+#[derive(Clone, Debug)]
+pub struct Google {
+    /// The audience a token must name.
+    pub client_id: String,
+    /// The issuers a token may name.
+    pub issuers: Vec<String>,
+    /// Where the issuer publishes its keys.
+    pub jwks_url: String,
+}
+
+/// `[identity.auth0]`
+#[derive(Clone, Debug)]
+pub struct Auth0 {
+    /// The tenant's host name; the issuer is `https://<domain>/`.
+    pub domain: String,
+    /// The audience a token must name.
+    pub client_id: String,
+    /// Where the issuer publishes its keys. Default `https://<domain>/.well-known/jwks.json`.
+    pub jwks_url: String,
+}
+
+/// `[[identity.oidc]]`: one more OpenID Connect issuer.
+#[derive(Clone, Debug)]
+pub struct Oidc {
+    /// The `auth_type` that callers send for it.
+    pub name: String,
+    /// The `iss` a token must carry, to the letter.
+    pub issuer: String,
+    /// The `aud` a token must name.
+    pub audience: String,
+    /// The claim that identifies the user. Default `sub`.
+    pub claim: String,
+    /// Put before the claim's text to form the stored user identifier. Default `<name>_`.
+    pub prefix: String,
+    /// Where the issuer publishes its keys; found by OpenID Connect discovery when absent.
+    pub jwks_url: Option<String>,
+}
+
+/// `[commit_reveal] mode`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitRevealMode {
+    /// The fields of a session are ignored and no session can be made.
+    Off,
+    /// A session is verified when the fields are present. The default.
+    Optional,
+    /// A call without a session is refused.
+    Required,
+}
+
+/// `[backup]`
+#[derive(Clone, Debug)]
+pub struct Backup {
+    /// Where backups are kept. Created private to its owner. Default `<data_dir>/backups`.
+    pub dir: PathBuf,
+}
+
+/// `[telemetry]`: the network's node monitor.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    /// Reports go to `<base_url>/tss/v1/ks_node/telemetry`. No trailing slash.
+    pub base_url: String,
+    /// Sent as `X-KS-NODE-PASSWORD`.
+    pub password: SecretText,
+    /// Default 180 s.
+    pub interval: Duration,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The administrator's password, when one is configured or was made by `ksnode init`.
+    pub password: Option<SecretText>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Folder of the daily files `ksnode-YYYY-MM-DD.log`; none are written when absent.
+    pub dir: Option<PathBuf>,
+    /// A level (`info`) or directives (`info,ksnode::store=debug`). Default `info`.
+    pub level: String,
+    /// Text or JSON. Default text.
+    pub format: LogFormat,
+    /// How many daily files are kept. Default 7.
+    pub keep_days: u32,
+}
+
+/// `[log] format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line a record, for people.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}

@@ -1,0 +1,21 @@
+//! ksnode: a key share node in one file.
+//!
+//! The rooms of the house, from the top floor down. A room may use rooms that stand below it, never
+//! one above.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`cli`] | one file per command; opens the data folder itself |
+//! | [`node`] | builds a running node from a [`config::Config`]; owns its tasks and its shutdown |
+//! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
+//! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
+//! | [`identity`] | who is calling: one file per provider behind one trait |
+//! | [`tls`] | the listener: connections, their limits and timeouts |
+//! | [`service`] | what the operating system sees: logs, signals, process limits, outbound connections |
+//! | [`store`] | the database: schema and migrations, the writer, the readers |
+//! | [`crypto`] | encryption secret, key ring, sealing; nothing else touches key material |
+//! | [`config`] | `ksnode.toml`, environment, defaults, validation |
+//! | [`clock`] | the one source of time, replaceable in tests |
+
+pub mod clock;
+pub mod config;

@@ -1,0 +1,3 @@
+//! The command line of ksnode: parse, dispatch, exit code.
+
+fn main() {}
