@@ -48,7 +48,8 @@ impl Timestamp {
 
     /// How long after `earlier` this moment is; zero when it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
-        u64::try_from(self.0.saturating_sub(earlier.0)).map_or(Duration::ZERO, Duration::from_millis)
+        u64::try_from(self.0.saturating_sub(earlier.0))
+            .map_or(Duration::ZERO, Duration::from_millis)
     }
 }
 
@@ -85,7 +86,10 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// The machine's clock, its monotonic time counted from now on.
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the system"
+    )]
     pub fn new() -> Self {
         Self {
             started: std::time::Instant::now(),
@@ -105,7 +109,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the system"
+    )]
     fn now(&self) -> Timestamp {
         let now = std::time::SystemTime::now();
         match now.duration_since(std::time::UNIX_EPOCH) {
@@ -166,14 +173,23 @@ mod tests {
     fn prints_rfc_3339_with_milliseconds() {
         let shown = Timestamp::from_millis(1_709_210_096_007).to_string();
         assert_eq!(shown, "2024-02-29T12:34:56.007Z");
-        assert_eq!(Timestamp::from_millis(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(
+            Timestamp::from_millis(-1).to_string(),
+            "1969-12-31T23:59:59.999Z"
+        );
     }
 
     #[test]
     fn a_later_moment_is_no_time_before_an_earlier_one() {
         let early = Timestamp::from_millis(1_000);
-        assert_eq!(early.plus(Duration::from_secs(2)).since(early), Duration::from_secs(2));
-        assert_eq!(early.since(early.plus(Duration::from_secs(2))), Duration::ZERO);
+        assert_eq!(
+            early.plus(Duration::from_secs(2)).since(early),
+            Duration::from_secs(2)
+        );
+        assert_eq!(
+            early.since(early.plus(Duration::from_secs(2))),
+            Duration::ZERO
+        );
         assert_eq!(early.minus(Duration::from_secs(2)).as_seconds(), -1);
     }
 
