@@ -1,0 +1,236 @@
+//! The database: one SQLite file, one writer, many readers.
+//!
+//! - **One writer** thread owns the only connection that writes. It drains what waits in a bounded queue into one
+//!   transaction, commits once (one flush) and then answers all: group commit. SQLite allows one writer at a time
+//!   anyway; a queue in front of it turns lock waits into order and shares the flush.
+//! - **Readers** are read-only connections that run on the caller's thread: a point read costs a few
+//!   microseconds, a hand-over to another thread costs more than that.
+//! - An acknowledged write is on the disk: WAL with `synchronous=FULL`.
+//!
+//! The room knows nothing of key shares. Tables come as migrations from the rooms that own them; the node's
+//! own tables (header row, key ring, node keys) are this room's, in [`Keychain`].
+
+mod checkpoint;
+mod connection;
+mod folder;
+mod keychain;
+mod readers;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use rusqlite::Connection;
+
+use crate::crypto::CryptoError;
+pub use folder::FolderLock;
+pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys};
+use readers::Readers;
+use writer::Writer;
+
+/// The tables of this room, the first migration of every database.
+pub const NODE_TABLES: &str = include_str!("store/schema/node.sql");
+
+/// Name of the database's file in the data folder.
+pub const DATABASE_FILE: &str = "ksnode.db";
+
+/// What can go wrong between the program and its database.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data folder.
+    #[error(
+        "{folder} is in use by another ksnode{}; stop that one first, or give this one a data_dir of its own",
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// The other process, when it left its number.
+        holder: Option<u32>,
+    },
+    /// A file or folder of the store cannot be used.
+    #[error(
+        "{path}: {source}; check that it exists, belongs to the user that runs ksnode, and that the disk is not full"
+    )]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<std::io::Error>,
+    },
+    /// The file is no database of ksnode.
+    #[error(
+        "{path} is not a ksnode database; it was left untouched. Move it away, or set data_dir to another folder"
+    )]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database was written by a newer program.
+    #[error(
+        "{path} was written by a newer ksnode (schema {found}, this program knows {known}); it was left untouched. \
+         Install that version again, or restore the backup made before the upgrade"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: usize,
+        /// The newest version this program knows.
+        known: usize,
+    },
+    /// A migration failed; the database is as it was before.
+    #[error("the database could not be migrated and is as it was before: {0}")]
+    Migration(Arc<rusqlite_migration::Error>),
+    /// The database answered with an error.
+    #[error("database: {0}")]
+    Database(Arc<rusqlite::Error>),
+    /// A row holds what no ksnode writes.
+    #[error("the database is damaged: {0}; restore a backup")]
+    Damaged(String),
+    /// Another write of the same group failed in a way that made SQLite undo the whole group.
+    #[error("another write of the same commit failed and undid it")]
+    GroupUndone,
+    /// More writes wait than the queue holds.
+    #[error("{waiting} writes are waiting already")]
+    Busy {
+        /// The queue's length.
+        waiting: usize,
+    },
+    /// The store was closed, or the job panicked; nothing was written.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl StoreError {
+    /// An input or output error at `path`.
+    pub fn io(path: &Path, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Writes that may wait; one more is refused with [`StoreError::Busy`].
+    pub queue_length: usize,
+    /// Read-only connections, and so reads that run at once.
+    pub readers: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            queue_length: 4096,
+            readers: 2,
+        }
+    }
+}
+
+/// An open database. Dropping it without [`Store::close`] is safe; acknowledged writes are on the disk.
+#[derive(Debug)]
+pub struct Store {
+    folder: FolderLock,
+    path: PathBuf,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Store {
+    /// Opens or creates `ksnode.db` in the locked folder and brings it to the newest schema.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOurs`], [`StoreError::Newer`] (the file is untouched in both), [`StoreError::Migration`],
+    /// [`StoreError::Database`].
+    pub fn open(
+        folder: FolderLock,
+        migrations: &[&str],
+        options: StoreOptions,
+    ) -> Result<Self, StoreError> {
+        let path = folder.path().join(DATABASE_FILE);
+        let connection = connection::open_writer(&path, migrations)?;
+        let readers = Readers::open(&path, options.readers)?;
+        let writer = Writer::start(connection, &path, options.queue_length)?;
+        Ok(Self {
+            folder,
+            path,
+            writer,
+            readers,
+        })
+    }
+
+    /// The data folder, which is this store's until it is dropped.
+    pub fn folder(&self) -> &FolderLock {
+        &self.folder
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `job` in the writer and waits until what it wrote is on the disk. A job that returns an error leaves no
+    /// trace. Jobs run in the order in which they were given.
+    ///
+    /// # Errors
+    /// What `job` returned; [`StoreError::Busy`] at once when the queue is full; [`StoreError::Database`] when the
+    /// commit failed, in which case nothing of the job was written.
+    pub async fn write<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.submit(job).await
+    }
+
+    /// Runs `query` on a read-only connection, on this thread. It sees everything acknowledged before.
+    ///
+    /// # Errors
+    /// What `query` returned; [`StoreError::Closed`] after [`Store::close`].
+    pub async fn read<T, E>(&self, query: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        self.readers.run(query).await
+    }
+
+    /// Bytes of the database and of its write-ahead log on the disk.
+    pub fn size(&self) -> (u64, u64) {
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+        (
+            length(&self.path),
+            length(&connection::write_ahead_log(&self.path)),
+        )
+    }
+
+    /// Adds this room's metrics to `registry`.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.writer.register_metrics(registry);
+    }
+
+    /// Refuses new work, finishes what waits, folds the write-ahead log into the database and closes it.
+    pub async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
+    }
+}
+
+/// What a reading or writing closure can fail with when it touches keys as well.
+impl From<CryptoError> for StoreError {
+    fn from(error: CryptoError) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}

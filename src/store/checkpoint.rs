@@ -1,0 +1,114 @@
+//! Folding the write-ahead log into the database without making commits wait.
+//!
+//! SQLite's own checkpoints run inside a commit, and that commit then takes 12 ms and more. So they are turned
+//! off, and a thread with a connection of its own runs passive checkpoints, which wait for nobody. Passive ones
+//! never shorten the log while writes go on; when it has grown past [`RESET_PAGES`] the writer itself, between two
+//! commits, folds in the little that is left and starts the log anew.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::StoreError;
+use super::connection::{BUSY_TIMEOUT, open_checkpointer};
+
+/// Pages written between two passive checkpoints: 4 MiB.
+const PASSIVE_PAGES: u64 = 1024;
+/// Pages in the log at which the writer starts it anew: 64 MiB.
+const RESET_PAGES: u64 = 16 * 1024;
+/// How long the writer waits for readers when it starts the log anew. A long read (a backup) may be under way;
+/// then the log grows on and the next attempt comes [`RESET_PAGES`] later.
+const RESET_PATIENCE: Duration = Duration::from_millis(50);
+
+thread_local! {
+    /// Pages in the log after this thread's last commit. The library's hook is a plain function that can carry
+    /// nothing, so the number goes through the thread that commits.
+    static LOG_PAGES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Belongs to the writer's thread.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    wake: SyncSender<()>,
+    thread: JoinHandle<()>,
+    next_passive: u64,
+    next_reset: u64,
+}
+
+impl Checkpointer {
+    /// Starts the thread of passive checkpoints and watches `writer`'s commits.
+    pub(super) fn start(writer: &Connection, path: &Path) -> Result<Self, StoreError> {
+        writer.wal_hook(Some(|_, pages| {
+            LOG_PAGES.set(u64::try_from(pages).unwrap_or(0));
+            Ok(())
+        }));
+        let connection = open_checkpointer(path)?;
+        // One signal waits at most: it stands for all that was written since.
+        let (wake, woken) = sync_channel(1);
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(move || {
+                while woken.recv().is_ok() {
+                    if let Err(error) = checkpoint(&connection, "PASSIVE") {
+                        tracing::warn!(%error, "the write-ahead log could not be folded in; it grows until that succeeds");
+                    }
+                }
+            })
+            .map_err(|error| StoreError::io(path, error))?;
+        Ok(Self {
+            wake,
+            thread,
+            next_passive: PASSIVE_PAGES,
+            next_reset: RESET_PAGES,
+        })
+    }
+
+    /// To be called by the writer after each commit.
+    pub(super) fn after_commit(&mut self, writer: &Connection) {
+        let pages = LOG_PAGES.get();
+        if pages < PASSIVE_PAGES {
+            self.next_passive = PASSIVE_PAGES;
+            self.next_reset = RESET_PAGES;
+        }
+        if pages >= self.next_reset {
+            self.reset(writer, pages);
+        } else if pages >= self.next_passive {
+            self.next_passive = pages.saturating_add(PASSIVE_PAGES);
+            // A full channel means that a checkpoint is due already.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    /// Ends the thread.
+    pub(super) fn finish(self) {
+        drop(self.wake);
+        // It cannot have panicked; and at this point nothing would be lost if it had.
+        let _ = self.thread.join();
+    }
+
+    fn reset(&mut self, writer: &Connection, pages: u64) {
+        let outcome = writer
+            .busy_timeout(RESET_PATIENCE)
+            .and_then(|()| checkpoint(writer, "RESTART"))
+            .and_then(|done| writer.busy_timeout(BUSY_TIMEOUT).map(|()| done));
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => self.next_reset = pages.saturating_add(RESET_PAGES),
+            Err(error) => {
+                self.next_reset = pages.saturating_add(RESET_PAGES);
+                tracing::warn!(%error, pages, "the write-ahead log could not be started anew; it grows until that succeeds");
+            }
+        }
+    }
+}
+
+/// Whether the checkpoint did all that its mode promises.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        row.get(0).map(|busy: i64| busy == 0)
+    })
+}

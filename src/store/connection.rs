@@ -1,0 +1,227 @@
+//! Opening the file: whose it is, its pragmas, its migrations.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use super::StoreError;
+
+/// "KSND": marks a file as a ksnode database (SQLite file format, section 1.3, offset 68).
+const APPLICATION_ID: i32 = 0x4B53_4E44;
+
+/// Statements kept prepared per connection; more than the program has.
+const STATEMENTS: usize = 64;
+
+/// How long a statement waits for another connection's lock.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens the connection that writes, creating or migrating the database.
+pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+    let existing = match std::fs::metadata(path) {
+        Ok(meta) => meta.len() > 0,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        Err(error) => return Err(StoreError::io(path, error)),
+    };
+    if existing {
+        refuse_foreign(path, migrations.len())?;
+    } else {
+        create_private(path)?;
+    }
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&connection)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // An acknowledged write is flushed. On macOS a flush is one only with F_FULLFSYNC.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    let steps: Vec<M<'_>> = migrations.iter().map(|sql| M::up(sql)).collect();
+    Migrations::new(steps)
+        .to_latest(&mut connection)
+        .map_err(|error| StoreError::Migration(Arc::new(error)))?;
+    Ok(connection)
+}
+
+/// Opens a connection that can only read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&connection)?;
+    connection.pragma_update(None, "cache_size", -4 * 1024)?;
+    Ok(connection)
+}
+
+/// Opens the connection that folds the write-ahead log into the database beside the writer.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update(None, "cache_size", 0)?;
+    Ok(connection)
+}
+
+/// The write-ahead log that belongs to a database file.
+pub(super) fn write_ahead_log(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+/// Looks at an existing file without changing it.
+fn refuse_foreign(path: &Path, known: usize) -> Result<(), StoreError> {
+    let not_ours = || StoreError::NotOurs {
+        path: path.to_owned(),
+    };
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let id: i32 = match connection.pragma_query_value(None, "application_id", |row| row.get(0)) {
+        Ok(id) => id,
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+            return Err(not_ours());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    // A process killed before its first migration leaves a file with the mark or without, but with no table.
+    if id != APPLICATION_ID && (id != 0 || tables > 0) {
+        return Err(not_ours());
+    }
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = usize::try_from(found).map_err(|_| not_ours())?;
+    if found > known {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    Ok(())
+}
+
+fn create_private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|error| StoreError::io(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "CREATE TABLE one (id INTEGER PRIMARY KEY) STRICT;";
+    const TWO: &str = "CREATE TABLE two (id INTEGER PRIMARY KEY) STRICT;";
+
+    #[test]
+    fn migrates_an_older_database_and_refuses_a_newer_one_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ksnode.db");
+        drop(open_writer(&path, &[ONE]).unwrap());
+        let migrated = open_writer(&path, &[ONE, TWO]).unwrap();
+        migrated
+            .execute("INSERT INTO two DEFAULT VALUES", [])
+            .unwrap();
+        drop(migrated);
+
+        let before = std::fs::read(&path).unwrap();
+        let error = open_writer(&path, &[ONE]).unwrap_err();
+        assert!(matches!(
+            error,
+            StoreError::Newer {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ));
+        assert!(error.to_string().contains("newer ksnode"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn refuses_what_is_not_ours_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other.db");
+        Connection::open(&other)
+            .unwrap()
+            .execute_batch(ONE)
+            .unwrap();
+        let text = folder.path().join("text.db");
+        std::fs::write(
+            &text,
+            "no database at all, but long enough to have a header. ".repeat(40),
+        )
+        .unwrap();
+        for path in [other, text] {
+            let before = std::fs::read(&path).unwrap();
+            assert!(matches!(
+                open_writer(&path, &[ONE]),
+                Err(StoreError::NotOurs { .. })
+            ));
+            assert_eq!(std::fs::read(&path).unwrap(), before);
+        }
+    }
+
+    #[test]
+    fn a_failing_migration_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ksnode.db");
+        drop(open_writer(&path, &[ONE]).unwrap());
+        let broken = open_writer(
+            &path,
+            &[ONE, "CREATE TABLE three (id); CREATE TABLE one (id);"],
+        );
+        assert!(matches!(broken, Err(StoreError::Migration(_))));
+        let again = open_writer(&path, &[ONE]).unwrap();
+        let tables: i64 = again
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 1);
+    }
+
+    #[test]
+    fn the_database_is_private_and_a_reader_cannot_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ksnode.db");
+        let _writer = open_writer(&path, &[ONE]).unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        let reader = open_reader(&path).unwrap();
+        assert!(
+            reader
+                .execute("INSERT INTO one DEFAULT VALUES", [])
+                .is_err()
+        );
+    }
+}

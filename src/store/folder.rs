@@ -1,0 +1,134 @@
+//! The data folder: private to its owner, and one process's at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::StoreError;
+
+const LOCK_FILE: &str = "ksnode.lock";
+const NODE_ID_FILE: &str = "node-id";
+
+/// The right to use a data folder, held until dropped or until the process ends, however it ends.
+///
+/// The kernel's advisory lock is taken on a file of its own: SQLite's locks would let a second process in between two
+/// transactions.
+#[derive(Debug)]
+pub struct FolderLock {
+    folder: PathBuf,
+    _file: File,
+}
+
+impl FolderLock {
+    /// Creates the folder (mode 0700) when it is absent and takes it.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it, [`StoreError::Io`].
+    pub fn take(folder: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|error| StoreError::io(folder, error))?;
+        let path = folder.join(LOCK_FILE);
+        let failed = |error| StoreError::io(&path, error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    folder: folder.to_owned(),
+                    holder: holder(&mut file),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            _file: file,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The node this folder was made for; absent in a new folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Damaged`] when the file holds something else.
+    pub fn node_id(&self) -> Result<Option<Uuid>, StoreError> {
+        let path = self.folder.join(NODE_ID_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Uuid::parse_str(text.trim())
+                .map(Some)
+                .map_err(|_| StoreError::Damaged(format!("{} holds no node id", path.display()))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path, error)),
+        }
+    }
+
+    /// Notes that this folder is `node_id`'s.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn set_node_id(&self, node_id: Uuid) -> Result<(), StoreError> {
+        let path = self.folder.join(NODE_ID_FILE);
+        std::fs::write(&path, format!("{node_id}\n")).map_err(|error| StoreError::io(&path, error))
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("data");
+        let first = FolderLock::take(&folder).unwrap();
+        let error = FolderLock::take(&folder).unwrap_err();
+        assert!(
+            error.to_string().contains(&std::process::id().to_string()),
+            "{error}"
+        );
+        drop(first);
+        FolderLock::take(&folder).unwrap();
+    }
+
+    #[test]
+    fn is_private_and_remembers_its_node() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let folder = FolderLock::take(&parent.path().join("a/b")).unwrap();
+        let mode = std::fs::metadata(folder.path())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(folder.node_id().unwrap(), None);
+        let id = Uuid::new_v4();
+        folder.set_node_id(id).unwrap();
+        assert_eq!(folder.node_id().unwrap(), Some(id));
+    }
+}

@@ -1,0 +1,383 @@
+//! The one writer: a thread, a bounded queue, group commit.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+use super::checkpoint::Checkpointer;
+
+/// Jobs that share one commit at most. More would lengthen the wait of the first one for little: at 128 rows a
+/// commit the flush is already a small part of the cost.
+const BATCH: usize = 256;
+
+/// Hands jobs to the writer's thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// `None` once closed. A std mutex: held for a clone or a take, never across an await.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    length: usize,
+    metrics: WriterMetrics,
+}
+
+#[derive(Clone, Debug)]
+struct WriterMetrics {
+    waiting: Gauge<i64, AtomicI64>,
+    batch: Histogram,
+}
+
+impl Writer {
+    /// Starts the thread, which owns `connection` from now on.
+    pub(super) fn start(
+        connection: Connection,
+        path: &Path,
+        length: usize,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = mpsc::channel(length);
+        let metrics = WriterMetrics {
+            waiting: Gauge::default(),
+            batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+        };
+        let checkpointer = Checkpointer::start(&connection, path)?;
+        let seen = metrics.clone();
+        let thread = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || run(connection, jobs, checkpointer, &seen))
+            .map_err(|error| StoreError::io(path, error))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+            length,
+            metrics,
+        })
+    }
+
+    pub(super) async fn submit<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(TypedJob {
+            work: Some(work),
+            outcome: None,
+            reply,
+        });
+        self.enqueue(job)?;
+        match answer.await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Closed.into()),
+        }
+    }
+
+    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = queue.as_ref().ok_or(StoreError::Closed)?;
+        queue.try_send(job).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy {
+                waiting: self.length,
+            },
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })?;
+        self.metrics.waiting.inc();
+        Ok(())
+    }
+
+    pub(super) fn register_metrics(&self, registry: &mut Registry) {
+        registry.register(
+            "store_writes_waiting",
+            "Writes in the writer's queue",
+            self.metrics.waiting.clone(),
+        );
+        registry.register(
+            "store_batch_writes",
+            "Writes that shared one commit",
+            self.metrics.batch.clone(),
+        );
+    }
+
+    /// Refuses new jobs and returns when all that waited are answered and the database is closed.
+    pub(super) async fn close(&self) {
+        drop(
+            self.queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the writer did not end cleanly; committed writes are safe");
+            }
+        }
+    }
+}
+
+/// A write of any result type.
+trait Job: Send {
+    /// Does the work inside the open transaction. False: roll back what it did.
+    fn run(&mut self, connection: &Connection) -> bool;
+
+    /// Tells the caller, once it is known whether the transaction was committed.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct TypedJob<F, T, E> {
+    work: Option<F>,
+    outcome: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for TypedJob<F, T, E>
+where
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        // A caller that went away while waiting (a closed connection) gets nothing done in its name.
+        if self.reply.is_closed() {
+            return true;
+        }
+        if let Some(work) = self.work.take() {
+            // A panic in one job must not take the writer, and with it the node's writes, down.
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(connection)));
+            self.outcome = outcome.ok();
+        }
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let outcome = match (self.outcome, committed) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (Some(Ok(_)), Err(error)) => Err(error.into()),
+            (None, _) => Err(StoreError::Closed.into()),
+        };
+        // The caller may be gone; what was written stays written.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+fn run(
+    mut connection: Connection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    mut checkpointer: Checkpointer,
+    metrics: &WriterMetrics,
+) {
+    let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
+    while let Some(first) = jobs.blocking_recv() {
+        batch.push(first);
+        while batch.len() < BATCH {
+            let Ok(next) = jobs.try_recv() else { break };
+            batch.push(next);
+        }
+        let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
+        metrics.waiting.dec_by(i64::from(size));
+        metrics.batch.observe(f64::from(size));
+        let committed = commit(&mut connection, &mut batch);
+        if let Err(error) = &committed {
+            tracing::error!(%error, writes = size, "a group of writes could not be committed; none was acknowledged");
+        }
+        for job in batch.drain(..) {
+            job.answer(committed.clone());
+        }
+        checkpointer.after_commit(&connection);
+    }
+    checkpointer.finish();
+    if let Err((_, error)) = connection.close() {
+        tracing::error!(%error, "the database did not close cleanly; committed writes are safe");
+    }
+}
+
+/// Runs the batch in one transaction, each job in a savepoint of its own. An error means that nothing was written.
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in batch {
+        transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
+        if !job.run(&transaction) {
+            // Some errors (disk full, I/O) make SQLite roll back everything, the neighbours' jobs too.
+            if transaction.is_autocommit() {
+                return Err(StoreError::GroupUndone);
+            }
+            transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        transaction.prepare_cached("RELEASE job")?.execute([])?;
+    }
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{FolderLock, Store, StoreOptions};
+
+    const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;";
+
+    fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
+        let lock = FolderLock::take(folder.path()).unwrap();
+        let options = StoreOptions {
+            queue_length,
+            readers: 2,
+        };
+        Arc::new(Store::open(lock, &[TABLE], options).unwrap())
+    }
+
+    fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
+        let name = name.to_owned();
+        move |connection| {
+            connection.execute("INSERT INTO item (name) VALUES (?1)", [&name])?;
+            Ok(connection.last_insert_rowid())
+        }
+    }
+
+    async fn names(store: &Store) -> Vec<String> {
+        store
+            .read(|connection| -> Result<_, StoreError> {
+                let mut statement = connection.prepare("SELECT name FROM item ORDER BY name")?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+            .unwrap()
+    }
+
+    /// Holds the writer inside a job until the returned sender is dropped.
+    async fn hold(store: &Arc<Store>) -> std::sync::mpsc::Sender<()> {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (entered, inside) = oneshot::channel();
+        let store = store.clone();
+        tokio::spawn(async move {
+            let job = move |_: &Connection| -> Result<(), StoreError> {
+                let _ = entered.send(());
+                let _ = held.recv();
+                Ok(())
+            };
+            store.write(job).await
+        });
+        inside.await.unwrap();
+        release
+    }
+
+    #[tokio::test]
+    async fn a_failing_job_leaves_no_trace_and_spares_its_neighbours() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, 16);
+        let release = hold(&store).await;
+        let bad = |connection: &Connection| -> Result<(), StoreError> {
+            connection.execute("INSERT INTO item (name) VALUES ('half')", [])?;
+            Err(StoreError::Closed)
+        };
+        let panicking = |connection: &Connection| -> Result<(), StoreError> {
+            connection.execute("INSERT INTO item (name) VALUES ('panic')", [])?;
+            panic!("a bug in a job");
+        };
+        let all = tokio::spawn({
+            let store = store.clone();
+            async move {
+                tokio::join!(
+                    store.write(insert("one")),
+                    store.write(bad),
+                    store.write(panicking),
+                    store.write(insert("one")),
+                    store.write(insert("two")),
+                )
+            }
+        });
+        drop(release);
+        let (one, bad, panicked, duplicate, two) = all.await.unwrap();
+        assert!(one.is_ok() && two.is_ok());
+        assert!(matches!(bad, Err(StoreError::Closed)));
+        assert!(matches!(panicked, Err(StoreError::Closed)));
+        assert!(matches!(duplicate, Err(StoreError::Database(_))));
+        assert_eq!(names(&store).await, ["one", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, 1);
+        let release = hold(&store).await;
+        let mut waiting = Box::pin(store.write(insert("waits")));
+        assert!(futures_poll(&mut waiting).await.is_none());
+        let refused = store.write(insert("refused")).await;
+        assert!(matches!(refused, Err(StoreError::Busy { waiting: 1 })));
+        drop(release);
+        waiting.await.unwrap();
+        assert_eq!(names(&store).await, ["waits"]);
+    }
+
+    async fn futures_poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+        std::future::poll_fn(
+            |context| match std::pin::Pin::new(&mut *future).poll(context) {
+                std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+                std::task::Poll::Pending => std::task::Poll::Ready(None),
+            },
+        )
+        .await
+    }
+
+    #[tokio::test]
+    async fn closing_answers_what_waits_and_refuses_what_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, 16);
+        let release = hold(&store).await;
+        let mut waiting = Box::pin(store.write(insert("waits")));
+        assert!(futures_poll(&mut waiting).await.is_none());
+        let closing = tokio::spawn({
+            let store = store.clone();
+            async move { store.close().await }
+        });
+        drop(release);
+        waiting.await.unwrap();
+        closing.await.unwrap();
+        assert!(matches!(
+            store.write(insert("late")).await,
+            Err(StoreError::Closed)
+        ));
+        drop(store);
+        let again = open(&folder, 16);
+        assert_eq!(names(&again).await, ["waits"]);
+    }
+
+    #[tokio::test]
+    async fn the_log_is_started_anew_when_it_has_grown() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, 16);
+        // 120 MB of rows: without a reset the log would hold them all.
+        for round in 0..1200 {
+            let big = |connection: &Connection| -> Result<(), StoreError> {
+                connection.execute(
+                    "INSERT INTO item (name) VALUES (hex(randomblob(50000)))",
+                    [],
+                )?;
+                Ok(())
+            };
+            store
+                .write(big)
+                .await
+                .unwrap_or_else(|error| panic!("{round}: {error}"));
+        }
+        let (_, log) = store.size();
+        assert!(log < 80 << 20, "the log has {log} bytes");
+    }
+}
