@@ -20,4 +20,6 @@
 pub mod clock;
 pub mod config;
 pub mod crypto;
+pub mod identity;
+pub mod service;
 pub mod store;

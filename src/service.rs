@@ -1,0 +1,3 @@
+//! What the operating system sees: logs, signals, process limits, outbound connections.
+
+pub mod outbound;
