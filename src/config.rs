@@ -1,9 +1,32 @@
 //! What the operator decides: `ksnode.toml`, the environment over it, flags over that.
 //!
 //! [`Config`] is what the rest of the program sees: every value is parsed and checked, paths are
-//! absolute, secrets are read. How it comes about (sources, their order, where each value came from)
-//! is this room's own business. A section exists once something obeys it: a key that nothing would obey is
-//! an unknown key and refused.
+//! absolute, secrets are read. [`load`] makes it, and tells where each value came from. A section exists once
+//! something obeys it: a key that nothing would obey is an unknown key and refused.
+//!
+//! The layering is our own and driven by one table of keys (`key`). A layering library (figment) was
+//! considered and left out: its errors quote values, which may be secrets; it stops at the first error; it has no line
+//! numbers; its environment turns a password of digits into a number; and the structs it fills would be a second
+//! list of keys beside the table that `config show`, suggestions and the sample's test need anyway.
+//!
+//! In reading order: `key` is the table, `settings` the layers, `file`, `docker` and `environment` (with flags) fill
+//! them, `places` knows the folders, `check` the rules of single values, `secret` files with secrets, `resolve` and
+//! `build` make the result.
+
+mod build;
+mod check;
+mod docker;
+mod environment;
+mod error;
+mod file;
+mod key;
+mod load;
+mod places;
+mod resolve;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +34,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
+
+pub use docker::names as docker_names;
+pub use environment::{Environment, Overrides};
+pub use error::{ConfigError, Problem, Source};
+pub(crate) use key::Kind;
+pub use load::{Loaded, Origin, load, load_without_file};
+pub use places::{ADMIN_PASSWORD_NAME, FILE_NAME, SYSTEM_DATA, SYSTEM_FILE, own_folder};
 
 /// A secret text (password, bot token). Zeroized on drop; `Debug` shows nothing of it.
 #[derive(Clone)]

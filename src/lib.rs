@@ -17,6 +17,7 @@
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |
 //! | [`clock`] | the one source of time, replaceable in tests |
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crypto;

@@ -1,3 +1,7 @@
 //! The command line of ksnode: parse, dispatch, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ksnode::cli::run()
+}

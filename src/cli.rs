@@ -1,0 +1,133 @@
+//! The command line: parse, dispatch, exit code. One file a command.
+//!
+//! Exit codes: 0 done, 1 failed, 2 the command line is wrong, 78 (`EX_CONFIG` of sysexits) the configuration is
+//! wrong, which service managers are told not to answer with a restart.
+
+pub mod config;
+pub mod dotenv;
+pub mod files;
+pub mod init;
+pub mod setup;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{ConfigError, Environment, Loaded, Overrides, load};
+
+/// The exit code of a configuration that cannot be used.
+const EX_CONFIG: u8 = 78;
+
+/// A key share node in one file.
+#[derive(Debug, Parser)]
+#[command(name = "ksnode", version, about)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes. They win over the environment and the configuration file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Configuration file [default: /etc/ksnode/ksnode.toml when it exists, else ksnode.toml in the user's folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the database
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address the API is served at; may be given several times
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+}
+
+impl Global {
+    /// The flags as the configuration's top layer.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            config_file: self.config.clone(),
+            data_dir: self.data_dir.clone(),
+            listen: self.listen.clone(),
+        }
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], or the working folder is gone.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        Ok(load(&self.overrides(), &Environment::of_process()?)?)
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make what a first start needs: data folder, encryption secret, admin password
+    Init(init::Arguments),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Parses the command line of this process and does what it says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(&cli) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
+        Some(Command::Config(command)) => config::run(&cli.global, command)?,
+        None => {
+            Cli::command().print_help()?;
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong, a line for each mistake in the configuration.
+fn report(error: &anyhow::Error) -> ExitCode {
+    // A closed standard error leaves the exit code to tell.
+    let mut err = std::io::stderr().lock();
+    let Some(config) = error.downcast_ref::<ConfigError>() else {
+        let _ = writeln!(err, "ksnode: {error:#}");
+        return ExitCode::FAILURE;
+    };
+    for problem in config.problems() {
+        let _ = writeln!(err, "ksnode: {problem}");
+    }
+    ExitCode::from(EX_CONFIG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_before_and_behind_the_command() {
+        for line in [
+            "ksnode --data-dir /d config show",
+            "ksnode config show --data-dir /d",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.data_dir, Some(PathBuf::from("/d")));
+        }
+    }
+}

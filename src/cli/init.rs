@@ -1,0 +1,106 @@
+//! `ksnode init`: the set-up alone, and the take-over of a Docker suite's `.env`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::Global;
+use super::dotenv::TakeOver;
+use super::setup::{self, Setup};
+use crate::config::{
+    Environment, FILE_NAME, Overrides, SYSTEM_DATA, SYSTEM_FILE, load, own_folder,
+};
+
+/// What `ksnode init` takes beside the global flags.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Turn the .env of a Docker suite into a ksnode.toml, secrets moved to private files
+    #[arg(long, value_name = "FILE")]
+    pub from_env: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// [`crate::config::ConfigError`], or something cannot be made.
+pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
+    let environment = Environment::of_process()?;
+    let mut out = std::io::stdout().lock();
+    let overrides = match &arguments.from_env {
+        Some(file) => take_over(file, global, &environment, &mut out)?,
+        None => global.overrides(),
+    };
+    let loaded = load(&overrides, &environment)?;
+    for notice in &loaded.notices {
+        writeln!(out, "notice: {notice}")?;
+    }
+    let setup = setup::ensure(&loaded.config)?;
+    tell(&setup, &mut out)?;
+    Ok(out.flush()?)
+}
+
+fn tell(setup: &Setup, out: &mut impl Write) -> std::io::Result<()> {
+    for path in &setup.created {
+        writeln!(out, "created: {}", path.display())?;
+    }
+    for path in &setup.found {
+        writeln!(out, "already there: {}", path.display())?;
+    }
+    Ok(())
+}
+
+/// Writes the configuration; returns the flags under which the rest of the set-up sees it.
+fn take_over(
+    file: &Path,
+    global: &Global,
+    environment: &Environment,
+    out: &mut impl Write,
+) -> anyhow::Result<Overrides> {
+    let overrides = global.overrides();
+    let (target, data_dir) = target(&overrides, environment)?;
+    if target
+        .try_exists()
+        .with_context(|| format!("cannot look up {}", target.display()))?
+    {
+        bail!(
+            "{} exists and is not overwritten; move it away first",
+            target.display()
+        );
+    }
+    let lines = TakeOver::read(file, &data_dir, environment)?.write(&target)?;
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "created: {}", target.display())?;
+    Ok(Overrides {
+        config_file: Some(target),
+        ..overrides
+    })
+}
+
+/// Where the configuration is to be written, and the data folder it will name.
+fn target(overrides: &Overrides, environment: &Environment) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let system = Path::new(SYSTEM_FILE);
+    let own = own_folder(overrides, environment);
+    let unknown = "no folder is known for the data; name one with --data-dir";
+    if let Some(file) = &overrides.config_file {
+        let target = std::path::absolute(file)?;
+        let named = overrides.data_dir.is_some() || environment.data_dir().is_some();
+        let data_dir = if target == system && !named {
+            Some(PathBuf::from(SYSTEM_DATA))
+        } else {
+            own
+        };
+        return Ok((target, data_dir.context(unknown)?));
+    }
+    if system.try_exists()? {
+        bail!(
+            "{SYSTEM_FILE} exists and would win over the new file; name the new one with --config"
+        );
+    }
+    let folder = own.context(unknown)?;
+    Ok((folder.join(FILE_NAME), folder))
+}

@@ -1,0 +1,195 @@
+//! What a first start needs: the data folder, the encryption secret, the administrator's password.
+//!
+//! `ksnode init` and the first `ksnode serve` call the same function. It is safe to repeat: what exists stays.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use zeroize::Zeroizing;
+
+use super::files::{Made, private_file, private_folder};
+use crate::config::{ADMIN_PASSWORD_NAME, Config, SecretText};
+
+/// The database's name in the data folder.
+const DATABASE_NAME: &str = "ksnode.db";
+
+/// Digits and letters without those that are mistaken for one another; 32 of them, so that five random bits choose
+/// one without bias.
+const READABLE: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// What the set-up did.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// What was made, in order.
+    pub created: Vec<PathBuf>,
+    /// What was there already.
+    pub found: Vec<PathBuf>,
+    /// The administrator's password, when it was made now: the configuration was loaded before it existed, so the
+    /// caller puts it there.
+    pub admin_password: Option<SecretText>,
+}
+
+impl Setup {
+    fn note(&mut self, path: &Path, made: Made) {
+        let list = match made {
+            Made::Created => &mut self.created,
+            Made::Found => &mut self.found,
+        };
+        list.push(path.to_owned());
+    }
+}
+
+/// Makes what is missing of data folder, encryption secret and administrator's password.
+///
+/// # Errors
+///
+/// Something cannot be made, or the secret is missing beside a database: a new secret could not open it.
+pub fn ensure(config: &Config) -> anyhow::Result<Setup> {
+    let mut setup = Setup::default();
+    let folder = private_folder(&config.data_dir)?;
+    setup.note(&config.data_dir, folder);
+    secret(config, &mut setup)?;
+    admin_password(config, &mut setup)?;
+    Ok(setup)
+}
+
+fn secret(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
+    let path = &config.secret_file;
+    let exists = |path: &Path| {
+        path.try_exists()
+            .with_context(|| format!("cannot look up {}", path.display()))
+    };
+    if exists(path)? {
+        setup.note(path, Made::Found);
+        return Ok(());
+    }
+    let database = config.data_dir.join(DATABASE_NAME);
+    if exists(&database)? {
+        bail!(
+            "secret_file: {} is missing, and the database {} cannot be opened without it; put the secret that \
+             belongs to it back (a new one would not open it)",
+            path.display(),
+            database.display()
+        );
+    }
+    let mut random = Zeroizing::new([0_u8; 32]);
+    fill(random.as_mut_slice())?;
+    let text = Zeroizing::new(hex::encode(random.as_slice()));
+    let made = private_file(path, text.as_bytes()).context("secret_file")?;
+    setup.note(path, made);
+    Ok(())
+}
+
+fn admin_password(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
+    let path = config.data_dir.join(ADMIN_PASSWORD_NAME);
+    if config.admin.password.is_some() {
+        if path.exists() {
+            setup.note(&path, Made::Found);
+        }
+        return Ok(());
+    }
+    let password = readable_password()?;
+    let mut line = Zeroizing::new(String::with_capacity(password.len().saturating_add(1)));
+    line.push_str(&password);
+    line.push('\n');
+    let made = private_file(&path, line.as_bytes()).context("admin.password_file")?;
+    setup.note(&path, made);
+    if made == Made::Created {
+        setup.admin_password = Some(SecretText::new(password.as_str().to_owned()));
+    }
+    Ok(())
+}
+
+/// Five groups of four characters, 100 random bits.
+fn readable_password() -> anyhow::Result<Zeroizing<String>> {
+    let mut random = Zeroizing::new([0_u8; 20]);
+    fill(random.as_mut_slice())?;
+    let mut password = Zeroizing::new(String::with_capacity(24));
+    for (index, byte) in random.iter().enumerate() {
+        if index > 0 && index % 4 == 0 {
+            password.push('-');
+        }
+        let letter = READABLE
+            .get(usize::from(byte & 31))
+            .copied()
+            .unwrap_or(b'0');
+        password.push(char::from(letter));
+    }
+    Ok(password)
+}
+
+fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {
+    getrandom::fill(bytes).context("the system gives no random numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::{Environment, Overrides, load_without_file};
+
+    fn config(data_dir: &Path) -> Config {
+        let overrides = Overrides {
+            data_dir: Some(data_dir.to_owned()),
+            ..Overrides::default()
+        };
+        load_without_file(&overrides, &Environment::new([], PathBuf::from("/")))
+            .unwrap()
+            .config
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn makes_everything_private_and_once() {
+        let home = tempfile::tempdir().unwrap();
+        let data = home.path().join("node");
+        let setup = ensure(&config(&data)).unwrap();
+        let (secret, password) = (data.join("secret"), data.join("admin-password"));
+        assert_eq!(
+            setup.created,
+            [data.clone(), secret.clone(), password.clone()]
+        );
+        assert_eq!(
+            (mode(&data), mode(&secret), mode(&password)),
+            (0o700, 0o600, 0o600)
+        );
+        let text = std::fs::read_to_string(&secret).unwrap();
+        assert_eq!(hex::decode(&text).unwrap().len(), 32);
+        let made = setup.admin_password.unwrap();
+        assert_eq!(made.expose().len(), 24);
+        assert_eq!(
+            config(&data).admin.password.unwrap().expose(),
+            made.expose()
+        );
+
+        let again = ensure(&config(&data)).unwrap();
+        assert!(again.created.is_empty() && again.admin_password.is_none());
+        assert_eq!(again.found, [data, secret.clone(), password]);
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), text);
+    }
+
+    #[test]
+    fn makes_no_new_secret_for_an_old_database() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("ksnode.db"), b"").unwrap();
+        let error = ensure(&config(data.path())).unwrap_err().to_string();
+        assert!(
+            error.contains("secret_file") && error.contains("put the secret"),
+            "{error}"
+        );
+        assert!(!data.path().join("secret").exists());
+    }
+
+    #[test]
+    fn leaves_a_configured_password_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = config(data.path());
+        config.admin.password = Some(SecretText::new("mine".to_owned()));
+        assert!(ensure(&config).unwrap().admin_password.is_none());
+        assert!(!data.path().join("admin-password").exists());
+    }
+}

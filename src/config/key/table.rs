@@ -1,0 +1,247 @@
+//! The keys themselves.
+
+use super::{Key, Kind};
+
+const fn key(
+    path: &'static str,
+    kind: Kind,
+    default: Option<&'static str>,
+    doc: &'static str,
+) -> Key {
+    Key {
+        path,
+        kind,
+        default,
+        doc,
+    }
+}
+
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Number { min, max }
+}
+
+/// What a request limit may be: 0 turns it off.
+const LIMIT: Kind = count(0, 1_000_000_000);
+
+/// Every key, in the order in which it is shown and documented.
+pub(crate) const KEYS: &[Key] = &[
+    key("data_dir", Kind::Folder, None, "Folder of the database."),
+    key(
+        "secret_file",
+        Kind::SecretFile,
+        None,
+        "File whose bytes are the encryption secret, or a systemd credential's name.",
+    ),
+    key(
+        "allow_readable_secret",
+        Kind::Boolean,
+        Some("false"),
+        "Accept secret files that others may read (containers without file modes).",
+    ),
+    key(
+        "server.listen",
+        Kind::List,
+        Some("127.0.0.1:4201"),
+        "Addresses the API is served at.",
+    ),
+    key(
+        "server.trusted_proxies",
+        Kind::List,
+        Some(""),
+        "Proxies (addresses or networks) whose X-Forwarded-For is believed.",
+    ),
+    key(
+        "server.rate_limit",
+        LIMIT,
+        Some("100"),
+        "Requests an address may make in a window; 0 is no limit.",
+    ),
+    key(
+        "server.rate_limit_exempt",
+        Kind::List,
+        Some(""),
+        "Addresses or networks that are not limited.",
+    ),
+    key(
+        "server.rate_window_seconds",
+        count(1, 86_400),
+        Some("60"),
+        "Length of the window.",
+    ),
+    key(
+        "server.admin_rate_limit",
+        LIMIT,
+        Some("5"),
+        "Administrative requests an address may make in a window; 0 is no limit.",
+    ),
+    key(
+        "server.max_connections",
+        count(1, 1_000_000),
+        Some("10000"),
+        "Connections open at once; more wait to be accepted.",
+    ),
+    key(
+        "server.shutdown_seconds",
+        count(0, 3_600),
+        Some("20"),
+        "How long a stop waits for requests that are under way.",
+    ),
+    key(
+        "ops.listen",
+        Kind::Text,
+        Some("127.0.0.1:4202"),
+        "Address of metrics and health; an empty text turns it off.",
+    ),
+    key(
+        "identity.google.client_id",
+        Kind::Text,
+        Some("421793224165-cpmbt6enqrj6ad6n4ujokham8qdmnnln.apps.googleusercontent.com"),
+        "Audience a Google ID token must name.",
+    ),
+    key(
+        "identity.google.issuers",
+        Kind::List,
+        Some("https://accounts.google.com,https://oauth2.googleapis.com,accounts.google.com"),
+        "Issuers a Google ID token may name.",
+    ),
+    key(
+        "identity.google.jwks_url",
+        Kind::Text,
+        Some("https://www.googleapis.com/oauth2/v3/certs"),
+        "Where Google publishes its keys.",
+    ),
+    key(
+        "identity.auth0.domain",
+        Kind::Text,
+        Some("auth0.oko.app"),
+        "Host name of the Auth0 tenant; the issuer is https://<domain>/.",
+    ),
+    key(
+        "identity.auth0.client_id",
+        Kind::Text,
+        Some("GnPcFAjGKAcXZpAzQ8vGBmzfcfV2hu1Q"),
+        "Audience an Auth0 ID token must name.",
+    ),
+    key(
+        "identity.auth0.jwks_url",
+        Kind::Text,
+        None,
+        "Where the tenant publishes its keys.",
+    ),
+    key(
+        "identity.x.user_url",
+        Kind::Text,
+        Some("https://api.x.com/2/users/me"),
+        "Address that tells whose X access token it is.",
+    ),
+    key(
+        "identity.discord.user_url",
+        Kind::Text,
+        Some("https://discord.com/api/users/@me"),
+        "Address that tells whose Discord access token it is.",
+    ),
+    key(
+        "identity.telegram.bot_token",
+        Kind::Secret,
+        None,
+        "Bot token that signs Telegram logins; without it Telegram users are refused.",
+    ),
+    key(
+        "identity.telegram.bot_token_file",
+        Kind::SecretFile,
+        None,
+        "File or systemd credential that holds the bot token.",
+    ),
+    key(
+        "commit_reveal.mode",
+        Kind::Text,
+        Some("optional"),
+        "off, optional (verified when a call carries a session) or required.",
+    ),
+    key("backup.dir", Kind::Folder, None, "Folder of the backups."),
+    key(
+        "telemetry.base_url",
+        Kind::Text,
+        None,
+        "The network's node monitor; nothing is reported without it.",
+    ),
+    key(
+        "telemetry.password",
+        Kind::Secret,
+        None,
+        "Password of the reports; goes with base_url.",
+    ),
+    key(
+        "telemetry.password_file",
+        Kind::SecretFile,
+        None,
+        "File or systemd credential that holds the password of the reports.",
+    ),
+    key(
+        "telemetry.interval_seconds",
+        count(1, 86_400),
+        Some("180"),
+        "Time between two reports.",
+    ),
+    key(
+        "admin.password",
+        Kind::Secret,
+        None,
+        "The administrator's password.",
+    ),
+    key(
+        "admin.password_file",
+        Kind::SecretFile,
+        None,
+        "File or systemd credential that holds the administrator's password.",
+    ),
+    key(
+        "log.dir",
+        Kind::Folder,
+        None,
+        "Folder of the daily log files; none are written without it (or with an empty text).",
+    ),
+    key(
+        "log.level",
+        Kind::Text,
+        Some("info"),
+        "error, warn, info, debug or trace, or directives such as info,ksnode::store=debug.",
+    ),
+    key("log.format", Kind::Text, Some("text"), "text or json."),
+    key(
+        "log.keep_days",
+        count(1, 36_500),
+        Some("7"),
+        "How many daily log files are kept.",
+    ),
+];
+
+/// The fields of one `[[identity.oidc]]`; `path` is the field's name alone.
+pub(crate) const OIDC_FIELDS: &[Key] = &[
+    key("name", Kind::Text, None, "The auth_type that callers send."),
+    key(
+        "issuer",
+        Kind::Text,
+        None,
+        "The iss a token must carry, to the letter.",
+    ),
+    key("audience", Kind::Text, None, "The aud a token must name."),
+    key(
+        "claim",
+        Kind::Text,
+        Some("sub"),
+        "The claim that identifies the user.",
+    ),
+    key(
+        "prefix",
+        Kind::Text,
+        None,
+        "Put before the claim's text to form the stored user identifier; <name>_ when absent.",
+    ),
+    key(
+        "jwks_url",
+        Kind::Text,
+        None,
+        "Where the issuer publishes its keys; discovered when absent.",
+    ),
+];

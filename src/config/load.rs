@@ -1,0 +1,135 @@
+//! From the sources to a [`Config`].
+
+use std::path::PathBuf;
+
+use super::environment::{Environment, Overrides};
+use super::error::{ConfigError, Source};
+use super::key::{self, Key, Kind};
+use super::places::{self, Places};
+use super::resolve::Resolver;
+use super::settings::Settings;
+use super::{Config, build, docker, file};
+
+/// One key's effective value, for people.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The key, section and name joined by dots.
+    pub key: String,
+    /// Its value as text; secrets are `(redacted)`, absent values `(not set)`.
+    pub value: String,
+    /// Where the value came from.
+    pub source: Source,
+    /// What the key means, in one line.
+    pub doc: &'static str,
+    /// What the value is made of.
+    pub(crate) kind: Kind,
+}
+
+/// A configuration and how it came about.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// Every key in the order of the documentation.
+    pub origins: Vec<Origin>,
+    /// What the operator should know and what is no error.
+    pub notices: Vec<String>,
+    /// The file that was read.
+    pub config_file: Option<PathBuf>,
+}
+
+/// Reads and checks the configuration: defaults, `ksnode.toml`, the Docker suite's variables, `KSNODE_…` variables,
+/// flags, each over the ones before it.
+///
+/// Reads secret files too; writes nothing.
+///
+/// # Errors
+///
+/// [`ConfigError`] with everything that is wrong.
+pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, ConfigError> {
+    let mut notices = Vec::new();
+    let found = places::config_file(overrides, environment, &mut notices);
+    let file = found.map_err(|problem| ConfigError::new(vec![problem]))?;
+    let mut loaded = assemble(file, overrides, environment)?;
+    notices.append(&mut loaded.notices);
+    Ok(Loaded { notices, ..loaded })
+}
+
+/// The same without looking for a file, for values that are to become one.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_without_file(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Loaded, ConfigError> {
+    assemble(None, overrides, environment)
+}
+
+fn assemble(
+    file: Option<(PathBuf, Source)>,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Loaded, ConfigError> {
+    let mut settings = Settings::defaults();
+    let mut problems = Vec::new();
+    if let Some((path, source)) = &file {
+        settings.overlay(file::layer(path, source, &mut problems));
+    }
+    settings.overlay(docker::layer(environment, &mut problems));
+    settings.overlay(environment.layer(&mut problems));
+    settings.overlay(overrides.layer(&environment.working_dir, &mut problems));
+    settings.problems.append(&mut problems);
+    settings.notices.extend(docker::notice(environment));
+
+    let config_file = file.map(|(path, _)| path);
+    let places = Places::new(config_file.as_deref(), environment);
+    let mut resolver = Resolver::new(settings, environment);
+    let config = build::config(&mut resolver, &places);
+    let origins = origins(&resolver);
+    let Settings {
+        problems, notices, ..
+    } = resolver.settings;
+    match config {
+        Ok(config) if problems.is_empty() => Ok(Loaded {
+            config,
+            origins,
+            notices,
+            config_file,
+        }),
+        _ => Err(ConfigError::new(problems)),
+    }
+}
+
+fn origins(resolver: &Resolver<'_>) -> Vec<Origin> {
+    let mut origins: Vec<Origin> = key::KEYS
+        .iter()
+        .map(|known| origin(resolver, known.path.to_owned(), known))
+        .collect();
+    for index in 0..resolver.settings.oidc {
+        origins.extend(key::OIDC_FIELDS.iter().map(|field| {
+            origin(
+                resolver,
+                format!("{}[{index}].{}", key::OIDC, field.path),
+                field,
+            )
+        }));
+    }
+    origins
+}
+
+fn origin(resolver: &Resolver<'_>, key: String, known: &Key) -> Origin {
+    let (value, source) = resolver
+        .shown
+        .get(&key)
+        .cloned()
+        .unwrap_or_else(|| ("(not set)".to_owned(), Source::Default));
+    Origin {
+        key,
+        value,
+        source,
+        doc: known.doc,
+        kind: known.kind,
+    }
+}
