@@ -7,13 +7,18 @@ pub mod config;
 pub mod dotenv;
 pub mod files;
 pub mod init;
+pub mod key;
+pub mod secret;
+pub mod serve;
 pub mod setup;
+pub mod token;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, Environment, Loaded, Overrides, load};
 
@@ -69,8 +74,19 @@ impl Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make what a first start needs: data folder, encryption secret, admin password
+    /// Run the node; this is what happens without a command too
+    Serve,
+    /// Make what a first start needs: data folder, encryption secret, admin password, database
     Init(init::Arguments),
+    /// Make a bearer token to try the node by hand
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Change the encryption secret
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// List and rotate keys
+    #[command(subcommand)]
+    Key(key::Command),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -87,14 +103,23 @@ pub fn run() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
+        None | Some(Command::Serve) => return serve::run(&cli.global),
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
+        Some(Command::Token(command)) => token::run(&cli.global, command)?,
+        Some(Command::Secret(command)) => secret::run(&cli.global, command)?,
+        Some(Command::Key(command)) => key::run(&cli.global, command)?,
         Some(Command::Config(command)) => config::run(&cli.global, command)?,
-        None => {
-            Cli::command().print_help()?;
-            return Ok(ExitCode::from(2));
-        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command's asynchronous part.
+fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    Ok(runtime.block_on(task))
 }
 
 /// Says what went wrong, a line for each mistake in the configuration.
@@ -113,6 +138,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -110,3 +110,11 @@ pub fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
     getrandom::fill(&mut bytes).map_err(CryptoError::Random)?;
     Ok(bytes)
 }
+
+/// A random UUID (version 4, RFC 9562) with bytes from the operating system.
+///
+/// # Errors
+/// [`CryptoError::Random`].
+pub fn random_id() -> Result<uuid::Uuid, CryptoError> {
+    Ok(uuid::Builder::from_random_bytes(random()?).into_uuid())
+}

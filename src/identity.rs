@@ -47,7 +47,7 @@ use metrics::{Outcomes, Verifications};
 pub use user_id::{AuthType, MAX_IDENTIFIER_BYTES, UserId};
 
 /// What an absent `auth_type` means (api.md, "Values").
-const DEFAULT_AUTH_TYPE: &str = "google";
+pub const DEFAULT_AUTH_TYPE: &str = "google";
 
 /// Why a caller could not be told who they are.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ impl Identities {
         verified
     }
 
-    /// Adds `ksnode_identity_verifications_total`, labelled with provider and outcome (`accepted`, `rejected`,
+    /// Adds `identity_verifications_total`, labelled with provider and outcome (`accepted`, `rejected`,
     /// `unavailable`).
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.verifications.register(registry);

@@ -1,3 +1,6 @@
-//! What the operating system sees: logs, signals, process limits, outbound connections.
+//! What the operating system sees: logs, signals, process limits, and the connections that the node makes to
+//! others.
 
+pub mod logging;
 pub mod outbound;
+pub mod process;

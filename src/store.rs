@@ -25,7 +25,7 @@ use rusqlite::Connection;
 
 use crate::crypto::CryptoError;
 pub use folder::FolderLock;
-pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys};
+pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
 use writer::Writer;
 
@@ -226,6 +226,14 @@ impl Store {
         self.readers.close();
         self.writer.close().await;
     }
+}
+
+/// Opens a database for reading alone, beside a node that may be running on it.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
+    connection::open_reader(path)
 }
 
 /// What a reading or writing closure can fail with when it touches keys as well.

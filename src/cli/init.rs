@@ -8,10 +8,13 @@ use clap::Args;
 
 use super::Global;
 use super::dotenv::TakeOver;
-use super::setup::{self, Setup};
+use super::setup;
+use crate::clock::SystemClock;
 use crate::config::{
     Environment, FILE_NAME, Overrides, SYSTEM_DATA, SYSTEM_FILE, load, own_folder,
 };
+use crate::node::open;
+use crate::store::DATABASE_FILE;
 
 /// What `ksnode init` takes beside the global flags.
 #[derive(Args, Debug)]
@@ -37,19 +40,20 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
     for notice in &loaded.notices {
         writeln!(out, "notice: {notice}")?;
     }
-    let setup = setup::ensure(&loaded.config)?;
-    tell(&setup, &mut out)?;
-    Ok(out.flush()?)
-}
-
-fn tell(setup: &Setup, out: &mut impl Write) -> std::io::Result<()> {
-    for path in &setup.created {
-        writeln!(out, "created: {}", path.display())?;
-    }
+    let mut setup = setup::ensure(&loaded.config)?;
+    let database = loaded.config.data_dir.join(DATABASE_FILE);
+    let list = if database.try_exists()? {
+        &mut setup.found
+    } else {
+        &mut setup.created
+    };
+    list.push(database);
+    super::block_on(open(&loaded.config, &SystemClock::shared()))??;
+    setup.tell_what_is_new(&mut out)?;
     for path in &setup.found {
         writeln!(out, "already there: {}", path.display())?;
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
 /// Writes the configuration; returns the flags under which the rest of the set-up sees it.

@@ -2,6 +2,7 @@
 //!
 //! `ksnode init` and the first `ksnode serve` call the same function. It is safe to repeat: what exists stays.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -9,9 +10,7 @@ use zeroize::Zeroizing;
 
 use super::files::{Made, private_file, private_folder};
 use crate::config::{ADMIN_PASSWORD_NAME, Config, SecretText};
-
-/// The database's name in the data folder.
-const DATABASE_NAME: &str = "ksnode.db";
+use crate::store::DATABASE_FILE;
 
 /// Digits and letters without those that are mistaken for one another; 32 of them, so that five random bits choose
 /// one without bias.
@@ -30,6 +29,36 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// Whether this was the first start here.
+    pub fn is_first(&self) -> bool {
+        !self.created.is_empty()
+    }
+
+    /// Says what was made, and the new password: it is not said again.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn tell_what_is_new(&self, out: &mut impl Write) -> std::io::Result<()> {
+        for path in &self.created {
+            writeln!(out, "created: {}", path.display())?;
+        }
+        if let Some(password) = &self.admin_password {
+            writeln!(
+                out,
+                "admin password: {} (shown this once)",
+                password.expose()
+            )?;
+        }
+        if self.is_first() {
+            writeln!(
+                out,
+                "keep a copy of the encryption secret elsewhere: without it nobody can read the shares"
+            )?;
+        }
+        Ok(())
+    }
+
     fn note(&mut self, path: &Path, made: Made) {
         let list = match made {
             Made::Created => &mut self.created,
@@ -63,7 +92,7 @@ fn secret(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
         setup.note(path, Made::Found);
         return Ok(());
     }
-    let database = config.data_dir.join(DATABASE_NAME);
+    let database = config.data_dir.join(DATABASE_FILE);
     if exists(&database)? {
         bail!(
             "secret_file: {} is missing, and the database {} cannot be opened without it; put the secret that \
@@ -72,12 +101,21 @@ fn secret(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
             database.display()
         );
     }
-    let mut random = Zeroizing::new([0_u8; 32]);
-    fill(random.as_mut_slice())?;
-    let text = Zeroizing::new(hex::encode(random.as_slice()));
+    let text = new_secret()?;
     let made = private_file(path, text.as_bytes()).context("secret_file")?;
     setup.note(path, made);
     Ok(())
+}
+
+/// A new encryption secret: 32 random bytes, in hex so that people can copy it.
+///
+/// # Errors
+///
+/// The system gives no random numbers.
+pub fn new_secret() -> anyhow::Result<Zeroizing<String>> {
+    let mut random = Zeroizing::new([0_u8; 32]);
+    fill(random.as_mut_slice())?;
+    Ok(Zeroizing::new(hex::encode(random.as_slice())))
 }
 
 fn admin_password(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {

@@ -35,7 +35,7 @@ impl Verifications {
 
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
-            "ksnode_identity_verifications",
+            "identity_verifications",
             "Tokens shown to the node, by identity provider and outcome",
             self.0.clone(),
         );

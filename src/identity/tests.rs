@@ -339,7 +339,7 @@ async fn outcomes_are_counted_by_provider() {
         ("x", "unavailable", 1),
         ("google", "accepted", 0),
     ] {
-        let name = "ksnode_identity_verifications_total";
+        let name = "identity_verifications_total";
         let line = format!("{name}{{provider=\"{provider}\",outcome=\"{outcome}\"}} {count}\n");
         assert!(text.contains(&line), "{line}{text}");
     }

@@ -7,7 +7,7 @@ use super::StoreError;
 use crate::clock::Timestamp;
 use crate::crypto::{
     CryptoError, EncryptionSecret, KeyDerivation, KeyEncryptionKey, KeyRing, NodeKey, Purpose,
-    WrappedKey, random,
+    WrappedKey, random_id,
 };
 
 /// Why the keys of a database cannot be had.
@@ -62,6 +62,19 @@ pub struct NodeKeyEntry {
     pub retired_at: Option<Timestamp>,
 }
 
+/// A line of the key ring, for people to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingRow {
+    /// What the key is for.
+    pub purpose: String,
+    /// 1 for the first of its purpose.
+    pub version: u32,
+    /// `active` or `retired`.
+    pub state: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// The keys as they rest in one database.
 #[derive(Clone, Copy, Debug)]
 pub struct Keychain<'a>(pub &'a Connection);
@@ -90,7 +103,7 @@ impl Keychain<'_> {
         secret: &EncryptionSecret,
         now: Timestamp,
     ) -> Result<OpenKeys, KeychainError> {
-        let node_id = Uuid::from_bytes(random()?);
+        let node_id = random_id()?;
         let derivation = KeyDerivation::generate()?;
         let key = derivation.derive(secret)?;
         let ring = KeyRing::generate(node_id.into_bytes())?;
@@ -196,6 +209,25 @@ impl Keychain<'_> {
         let node_key = NodeKey::generate()?;
         self.save_node_key(&keys.ring, &node_key, newest.saturating_add(1), now)?;
         Ok(node_key)
+    }
+
+    /// The lines of the ring, which need no secret to be read.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn ring_entries(self) -> Result<Vec<RingRow>, StoreError> {
+        let mut statement = self.0.prepare(
+            "SELECT purpose, version, state, created_at FROM key_ring ORDER BY purpose, version",
+        )?;
+        let rows = statement.query_map([], |row| {
+            Ok(RingRow {
+                purpose: row.get(0)?,
+                version: row.get(1)?,
+                state: row.get(2)?,
+                created_at: Timestamp::from_millis(row.get(3)?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// All versions of the node's ed25519 key, oldest first.

@@ -1,0 +1,91 @@
+//! `ksnode serve`: run the node.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::Global;
+use super::setup::{self, Setup};
+use crate::clock::SystemClock;
+use crate::config::Loaded;
+use crate::node::Node;
+use crate::service::{logging, process};
+
+/// Threads of the runtime: more than can compute at once, because reads of the database run on them and only half
+/// of them may ever wait for the disk (see the store's readers).
+const WORKERS: usize = 4;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The configuration is wrong, or the node cannot start.
+pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
+    let Loaded {
+        mut config,
+        notices,
+        ..
+    } = global.load()?;
+    let setup = setup::ensure(&config)?;
+    if let Some(password) = &setup.admin_password {
+        config.admin.password = Some(password.clone());
+    }
+    let clock = SystemClock::shared();
+    // Kept until the end: dropping it writes what still waits to be logged.
+    let _logging = logging::start(&config.log, clock.clone())?;
+    process::protect_memory();
+    process::raise_open_files();
+    for notice in notices {
+        tracing::warn!("{notice}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        let node = Node::start(&config, clock).await?;
+        announce(&setup, &node).context("standard output")?;
+        let stop = CancellationToken::new();
+        tokio::spawn(end_on_signal(stop.clone()));
+        let finished = node.run(stop).await;
+        Ok(if finished {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
+}
+
+async fn end_on_signal(stop: CancellationToken) {
+    match process::asked_to_end().await {
+        Ok(signal) => tracing::info!(signal, "asked to stop"),
+        Err(error) => tracing::error!(%error, "signals cannot be received"),
+    }
+    stop.cancel();
+}
+
+/// Tells where the node is; at its first start also where its things are, and the password once.
+fn announce(setup: &Setup, node: &Node) -> std::io::Result<()> {
+    let urls: Vec<String> = node.addresses().into_iter().map(url).collect();
+    let serving = urls.join(" ");
+    let ops = node.ops_address().map_or_else(|| "off".to_owned(), url);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), serving, ops, "serving");
+    let mut out = std::io::stdout().lock();
+    setup.tell_what_is_new(&mut out)?;
+    writeln!(out, "ksnode serves {serving} (metrics and health: {ops})")?;
+    if let (true, Some(url)) = (setup.is_first(), urls.first()) {
+        writeln!(out, "try: curl {url}/status")?;
+    }
+    out.flush()
+}
+
+/// An address as a browser on this machine would be given it.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    format!("http://{address}")
+}

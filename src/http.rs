@@ -1,0 +1,61 @@
+//! The API: routing, request and response types, the error-to-status map, limits, OpenAPI.
+//!
+//! A request passes two stations. [`Front`] does what concerns every request whatever its route: address, rate
+//! limit, CORS, body limit, headers of the answer, log line and metrics. Behind it warp routes to the calls (`v1`,
+//! `v2`, `commit`, `status`, `docs`), which know bodies and tokens and nothing of connections. Hex and JSON end
+//! here: the rooms below are given typed values.
+//!
+//! Layers of tower-http could do part of the front's work; its CORS answers preflights with 200 where clients expect
+//! 204, and its limits know no windows as api.md describes them, so what would be left is small.
+
+mod answer;
+mod body;
+mod caller;
+mod client_address;
+mod commit;
+mod connection;
+mod cors;
+mod docs;
+mod error;
+mod front;
+mod malformed;
+mod metrics;
+mod ops;
+mod rate_limit;
+mod routes;
+mod status;
+mod v1;
+mod v2;
+mod wire;
+
+use std::sync::Arc;
+
+pub use connection::{serve_api, serve_ops};
+pub use docs::openapi_json;
+pub use front::{FinalAnswer, Front, FrontOptions};
+pub use metrics::HttpMetrics;
+pub use ops::{Ops, Readiness};
+pub use rate_limit::RateLimit;
+pub use status::StatusFacts;
+
+use crate::config::CommitRevealMode;
+use crate::identity::Identities;
+use crate::shares::{KeyShares, Sessions};
+use crate::store::Store;
+
+/// What the calls work with.
+#[derive(Debug)]
+pub struct Api {
+    /// The database, asked by `/status` whether it answers.
+    pub store: Arc<Store>,
+    /// The rules of the node.
+    pub shares: KeyShares,
+    /// Commit-reveal sessions.
+    pub sessions: Sessions,
+    /// Who may vouch for a caller.
+    pub identities: Arc<Identities>,
+    /// Whether calls must or may be part of a session.
+    pub commit_reveal: CommitRevealMode,
+    /// What `/status` tells besides.
+    pub status: StatusFacts,
+}

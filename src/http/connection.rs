@@ -1,0 +1,79 @@
+//! One connection: HTTP/1.1 with timeouts, until the client leaves or the node stops.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
+
+use super::malformed::Malformed;
+use super::{FinalAnswer, Front, Ops};
+
+/// How long a client may take for the headers of a request, and how long a connection may be idle between two.
+const HEADER_TIME: Duration = Duration::from_secs(30);
+/// How long a client may refuse to take more of an answer.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Bytes kept of a request that is not parsed yet. The front's own limit on headers is lower; this one is for
+/// clients that never end them.
+const BUFFER: usize = 32 * 1024;
+/// Headers of a request.
+const HEADERS: usize = 100;
+
+/// Serves the API over `stream`.
+pub async fn serve_api<S>(stream: S, peer: SocketAddr, front: Front, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let refusing = front.clone();
+    let stream = Malformed::new(stream, move |status| refusing.malformed(peer, status));
+    serve(stream, stop, |request| front.answer(peer, request)).await;
+}
+
+/// Serves metrics and health over `stream`.
+pub async fn serve_ops<S>(stream: S, ops: Ops, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    serve(stream, stop, |request| ops.answer(request)).await;
+}
+
+async fn serve<S, F>(
+    stream: S,
+    stop: CancellationToken,
+    answer: impl Fn(Request<Incoming>) -> F + Send,
+) where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+    F: Future<Output = FinalAnswer> + Send,
+{
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_STALL));
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADERS)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,276 @@
+//! What concerns every request, whatever its route.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Body;
+use ipnet::IpNet;
+use tracing::Instrument;
+use warp::Reply;
+
+use super::answer::{Answer, refusal};
+use super::client_address::client_address;
+use super::error::{ApiError, Code};
+use super::metrics::HttpMetrics;
+use super::rate_limit::{RateLimit, Standing};
+use super::routes::{Endpoint, routes};
+use super::{Api, body, cors, docs};
+use crate::clock::SharedClock;
+use crate::crypto::{CryptoError, random};
+
+/// Bytes of request line and headers together; more is answered with 431. An ID token has two thousand at most.
+const HEADER_BYTES: usize = 16 * 1024;
+
+/// An answer on its way to the client.
+pub type FinalAnswer = warp::reply::Response;
+
+type Routed = Pin<Box<dyn Future<Output = FinalAnswer> + Send>>;
+
+/// How the front treats requests.
+#[derive(Debug)]
+pub struct FrontOptions {
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The limit for each address; absent, there is none.
+    pub rate_limit: Option<RateLimit>,
+    /// Whether clients come over TLS: then they are told to come so for ever (RFC 6797).
+    pub strict_transport: bool,
+}
+
+/// The first station of every request. Cheap to clone.
+#[derive(Clone)]
+pub struct Front(Arc<Shared>);
+
+struct Shared {
+    routes: Box<dyn Fn(Request<Full<Bytes>>) -> Routed + Send + Sync>,
+    options: FrontOptions,
+    metrics: HttpMetrics,
+    clock: SharedClock,
+    /// Makes request ids of this process different from those of its other lives.
+    life: u32,
+    requests: AtomicU64,
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front")
+            .field("options", &self.0.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Front {
+    /// The front before `api`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Random`].
+    pub fn new(
+        api: Arc<Api>,
+        options: FrontOptions,
+        metrics: HttpMetrics,
+        clock: SharedClock,
+    ) -> Result<Self, CryptoError> {
+        let service = warp::service(routes(api));
+        let routes = move |request| -> Routed {
+            let answer = tower_service::Service::call(&mut service.clone(), request);
+            Box::pin(async move {
+                match answer.await {
+                    Ok(answer) => answer,
+                    Err(never) => match never {},
+                }
+            })
+        };
+        Ok(Self(Arc::new(Shared {
+            routes: Box::new(routes),
+            options,
+            metrics,
+            clock,
+            life: u32::from_be_bytes(random()?),
+            requests: AtomicU64::new(0),
+        })))
+    }
+
+    /// Answers a request that came over a connection from `peer`.
+    pub async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> FinalAnswer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let shared = &self.0;
+        let began = shared.clock.monotonic();
+        let id = shared.next_id();
+        let address = client_address(
+            peer.ip(),
+            request.headers(),
+            &shared.options.trusted_proxies,
+        );
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let span = tracing::info_span!("request", id);
+        let mut answer = shared.limited(address, request).instrument(span).await;
+
+        let endpoint = answer.extensions_mut().remove::<Endpoint>();
+        shared.finish(answer.headers_mut(), endpoint, &id);
+        let took = shared.clock.monotonic().saturating_sub(began);
+        shared.metrics.observe(
+            endpoint.map_or("none", Endpoint::path),
+            answer.status(),
+            took,
+        );
+        tracing::info!(
+            target: "ksnode::request",
+            %method,
+            path,
+            status = answer.status().as_u16(),
+            ms = took.as_secs_f64() * 1000.0,
+            %address,
+            id,
+        );
+        if method == Method::HEAD {
+            without_body(answer)
+        } else {
+            answer
+        }
+    }
+
+    /// The answer to bytes from `peer` that are no HTTP request, of which hyper says `status`.
+    pub(super) fn malformed(&self, peer: SocketAddr, status: StatusCode) -> Answer {
+        let shared = &self.0;
+        let id = shared.next_id();
+        let address = peer.ip().to_canonical();
+        let standing = shared.count(address);
+        let mut answer = shared.refuse_limited(standing.as_ref()).unwrap_or_else(|| {
+            let error = if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+                headers_too_large()
+            } else {
+                ApiError::with_status(status, Code::InvalidRequest, "this is no HTTP request")
+            };
+            refusal(&error)
+        });
+        if let Some(standing) = standing {
+            standing.write(answer.headers_mut());
+        }
+        shared.finish(answer.headers_mut(), None, &id);
+        shared
+            .metrics
+            .observe("none", answer.status(), Duration::ZERO);
+        tracing::info!(target: "ksnode::request", status = answer.status().as_u16(), %address, id, "malformed");
+        answer
+    }
+}
+
+impl Shared {
+    fn next_id(&self) -> String {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{:08x}-{number:x}", self.life)
+    }
+
+    async fn limited<B>(&self, address: IpAddr, request: Request<B>) -> FinalAnswer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        if cors::is_preflight(request.method()) {
+            return cors::preflight(request.headers()).into_response();
+        }
+        let standing = self.count(address);
+        let mut answer = match self.refuse_limited(standing.as_ref()) {
+            Some(refused) => refused.into_response(),
+            None => self.routed(request).await,
+        };
+        if let Some(standing) = standing {
+            standing.write(answer.headers_mut());
+        }
+        answer
+    }
+
+    fn count(&self, address: IpAddr) -> Option<Standing> {
+        self.options
+            .rate_limit
+            .as_ref()?
+            .count(address, self.clock.monotonic())
+    }
+
+    fn refuse_limited(&self, standing: Option<&Standing>) -> Option<Answer> {
+        let limit = self.options.rate_limit.as_ref()?;
+        let refused = standing.is_some_and(|standing| !standing.allowed);
+        refused.then(|| refusal(&ApiError::new(Code::RateLimitExceeded, limit.message())))
+    }
+
+    async fn routed<B>(&self, request: Request<B>) -> FinalAnswer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let (mut head, incoming) = request.into_parts();
+        if header_bytes(&head.headers) + head.uri.to_string().len() > HEADER_BYTES {
+            return refusal(&headers_too_large()).into_response();
+        }
+        let body = match body::read(&head.headers, incoming).await {
+            Ok(body) => body,
+            Err(unread) => return unread.answer().into_response(),
+        };
+        if head.method == Method::HEAD {
+            head.method = Method::GET;
+        }
+        (self.routes)(Request::from_parts(head, Full::new(body))).await
+    }
+
+    /// Headers of every answer.
+    fn finish(&self, headers: &mut HeaderMap, endpoint: Option<Endpoint>, id: &str) {
+        let policy = if endpoint == Some(Endpoint::Docs) {
+            docs::CONTENT_SECURITY_POLICY
+        } else {
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")
+        };
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+        if endpoint != Some(Endpoint::Docs) {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        if self.options.strict_transport {
+            let year = HeaderValue::from_static("max-age=31536000");
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+        }
+        if let Ok(id) = HeaderValue::from_str(id) {
+            headers.insert("x-request-id", id);
+        }
+        cors::allow(headers);
+    }
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum()
+}
+
+fn headers_too_large() -> ApiError {
+    ApiError::with_status(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::InvalidRequest,
+        "the request's headers have more than 16 kB",
+    )
+}
+
+/// The same answer as a HEAD request wants it: the length of the body, and none.
+fn without_body(answer: FinalAnswer) -> FinalAnswer {
+    let length = answer.body().size_hint().exact();
+    let (mut head, _) = answer.into_parts();
+    if let Some(length) = length {
+        head.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Response::from_parts(head, Bytes::new()).into_response()
+}

@@ -1,0 +1,228 @@
+//! Which path is which call.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use warp::filters::BoxedFilter;
+use warp::path::FullPath;
+use warp::{Filter, Rejection};
+
+use super::answer::{Answer, envelope, refusal};
+use super::caller::Call;
+use super::error::{ApiError, Code};
+use super::{Api, commit, docs, status, v1, v2};
+
+/// Every call of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    GetV2,
+    CheckV2,
+    RegisterV2,
+    RegisterEd25519V2,
+    ReshareV2,
+    ReshareRegisterV2,
+    CommitV2,
+    GetV1,
+    CheckV1,
+    RegisterV1,
+    ReshareV1,
+    Liveness,
+    Status,
+    Commit,
+    OpenApi,
+    Docs,
+}
+
+impl Endpoint {
+    /// In the order in which paths are compared: the frequent ones first.
+    const ALL: [Self; 16] = [
+        Self::GetV2,
+        Self::CheckV2,
+        Self::RegisterV2,
+        Self::RegisterEd25519V2,
+        Self::ReshareV2,
+        Self::ReshareRegisterV2,
+        Self::CommitV2,
+        Self::GetV1,
+        Self::CheckV1,
+        Self::RegisterV1,
+        Self::ReshareV1,
+        Self::Liveness,
+        Self::Status,
+        Self::Commit,
+        Self::OpenApi,
+        Self::Docs,
+    ];
+
+    /// Its path without a trailing slash: also its name in metrics.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::GetV2 => "/keyshare/v2",
+            Self::CheckV2 => "/keyshare/v2/check",
+            Self::RegisterV2 => "/keyshare/v2/register",
+            Self::RegisterEd25519V2 => "/keyshare/v2/register/ed25519",
+            Self::ReshareV2 => "/keyshare/v2/reshare",
+            Self::ReshareRegisterV2 => "/keyshare/v2/reshare/register",
+            Self::CommitV2 => "/keyshare/v2/commit",
+            Self::GetV1 => "/keyshare/v1",
+            Self::CheckV1 => "/keyshare/v1/check",
+            Self::RegisterV1 => "/keyshare/v1/register",
+            Self::ReshareV1 => "/keyshare/v1/reshare",
+            Self::Liveness => "/",
+            Self::Status => "/status",
+            Self::Commit => "/commit-reveal/v2/commit",
+            Self::OpenApi => "/api_docs/openapi.json",
+            Self::Docs => "/api_docs",
+        }
+    }
+
+    /// What it answers to. HEAD comes as GET.
+    fn method(self) -> (Method, &'static str) {
+        match self {
+            Self::Liveness | Self::Status | Self::OpenApi | Self::Docs => {
+                (Method::GET, "GET, HEAD, OPTIONS")
+            }
+            _ => (Method::POST, "POST, OPTIONS"),
+        }
+    }
+
+    /// Matches its path, with and without a trailing slash. The pages of the documentation lie below theirs.
+    fn filter(self) -> BoxedFilter<(Self,)> {
+        let segments = self.path().split('/').filter(|segment| !segment.is_empty());
+        let path = segments.fold(warp::any().boxed(), |filter, segment| {
+            filter.and(warp::path(segment)).boxed()
+        });
+        if self == Self::Docs {
+            return path.map(move || self).boxed();
+        }
+        path.and(warp::path::end()).map(move || self).boxed()
+    }
+}
+
+/// Everything the API's listener answers. Never rejects.
+pub(super) fn routes(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let endpoint = Endpoint::ALL
+        .into_iter()
+        .map(Endpoint::filter)
+        .reduce(|one, other| one.or(other).unify().boxed())
+        .unwrap_or_else(|| warp::any().and_then(async || Err(warp::reject())).boxed());
+    endpoint
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(optional_header(header::AUTHORIZATION.as_str()))
+        .and(optional_header(header::CONTENT_TYPE.as_str()))
+        .and(warp::body::bytes())
+        .then(
+            move |endpoint: Endpoint,
+                  method,
+                  path,
+                  authorization,
+                  media_type: Option<HeaderValue>,
+                  body| {
+                let api = api.clone();
+                let call = Call {
+                    authorization,
+                    body,
+                };
+                async move {
+                    let refused = refuse_method(endpoint, &method)
+                        .or_else(|| refuse_media_type(media_type.as_ref(), &call.body));
+                    let mut answer = match refused {
+                        Some(answer) => answer,
+                        None => answer(&api, endpoint, &call, &path).await,
+                    };
+                    answer.extensions_mut().insert(endpoint);
+                    answer
+                }
+            },
+        )
+        .recover(not_found)
+        .unify()
+}
+
+async fn answer(api: &Api, endpoint: Endpoint, call: &Call, path: &FullPath) -> Answer {
+    match endpoint {
+        Endpoint::GetV2 => envelope(v2::get(api, call).await),
+        Endpoint::CheckV2 => envelope(v2::check(api, call).await),
+        Endpoint::RegisterV2 => envelope(v2::register(api, call).await),
+        Endpoint::RegisterEd25519V2 => envelope(v2::register_ed25519(api, call).await),
+        Endpoint::ReshareV2 => envelope(v2::reshare(api, call).await),
+        Endpoint::ReshareRegisterV2 => envelope(v2::reshare_register(api, call).await),
+        Endpoint::CommitV2 | Endpoint::Commit => envelope(commit::commit(api, call).await),
+        Endpoint::GetV1 => envelope(v1::get(api, call).await),
+        Endpoint::CheckV1 => envelope(v1::check(api, call).await),
+        Endpoint::RegisterV1 => envelope(v1::register(api, call).await),
+        Endpoint::ReshareV1 => envelope(v1::reshare(api, call).await),
+        Endpoint::Liveness => status::liveness(),
+        Endpoint::Status => status::status(api).await,
+        Endpoint::OpenApi => docs::document(),
+        Endpoint::Docs => docs::page(path.as_str()),
+    }
+}
+
+fn refuse_method(endpoint: Endpoint, method: &Method) -> Option<Answer> {
+    let (answered, allow) = endpoint.method();
+    if *method == answered {
+        return None;
+    }
+    let mut answer = refusal(&ApiError::with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::InvalidRequest,
+        format!("{} answers {allow}", endpoint.path()),
+    ));
+    answer
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(allow));
+    Some(answer)
+}
+
+/// A body is JSON. One that does not say what it is is taken for that.
+fn refuse_media_type(media_type: Option<&HeaderValue>, body: &Bytes) -> Option<Answer> {
+    let essence = media_type?
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    let json = essence.trim().eq_ignore_ascii_case("application/json");
+    (!json && !body.is_empty()).then(|| {
+        refusal(&ApiError::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::InvalidRequest,
+            "Content-Type must be application/json",
+        ))
+    })
+}
+
+/// The value as it came: a token may hold more than visible ASCII.
+fn optional_header(
+    name: &'static str,
+) -> impl Filter<Extract = (Option<HeaderValue>,), Error = Infallible> + Clone {
+    warp::header::value(name)
+        .map(Some)
+        .or(warp::any().map(|| None))
+        .unify()
+}
+
+/// What is left when no path matched. Nothing else of ours rejects; should warp do so all the same, it is trouble
+/// inside the node and not a "not found".
+async fn not_found(rejection: Rejection) -> Result<Answer, Infallible> {
+    let error = if rejection.is_not_found() {
+        ApiError::with_status(
+            StatusCode::NOT_FOUND,
+            Code::InvalidRequest,
+            "there is nothing at this path; GET /api_docs lists what there is",
+        )
+    } else {
+        tracing::error!(
+            ?rejection,
+            "a request was rejected before it reached its call"
+        );
+        ApiError::internal()
+    };
+    Ok(refusal(&error))
+}

@@ -1,0 +1,71 @@
+//! What the network's monitor and any load balancer ask (api.md, "Status and liveness").
+
+use http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Api;
+use super::answer::{Answer, json, with_type};
+use crate::clock::Timestamp;
+use crate::store::StoreError;
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct StatusFacts {
+    /// The node's ed25519 public key.
+    pub public_key: [u8; 32],
+    /// When this process began to serve.
+    pub launched: Timestamp,
+    /// The commit it was built from, when that is known.
+    pub git_hash: Option<&'static str>,
+    /// Its version.
+    pub version: &'static str,
+}
+
+/// The body of `/status`: exactly these fields, outside the envelope.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StatusBody {
+    /// Whether the database answers a query.
+    is_db_connected: bool,
+    /// Whether the newest backup was verified.
+    is_db_backup_checked: bool,
+    /// When the newest backup was finished.
+    latest_backup_time: Option<String>,
+    /// The node's ed25519 public key, hex.
+    ks_node_public_key: String,
+    /// When the node began to serve.
+    launch_time: String,
+    /// The commit it was built from.
+    git_hash: Option<&'static str>,
+    /// Its version.
+    version: &'static str,
+}
+
+/// `GET /status`: always 200.
+#[utoipa::path(get, path = "/status", tag = "Status", responses((status = 200, body = StatusBody)))]
+pub(super) async fn status(api: &Api) -> Answer {
+    let alive: Result<i64, StoreError> = api
+        .store
+        .read(|connection| Ok(connection.query_row("SELECT id FROM node", [], |row| row.get(0))?))
+        .await;
+    let body = StatusBody {
+        is_db_connected: alive.is_ok(),
+        // This version makes no backups yet, so there is none to have been checked.
+        is_db_backup_checked: false,
+        latest_backup_time: None,
+        ks_node_public_key: hex::encode(api.status.public_key),
+        launch_time: api.status.launched.to_string(),
+        git_hash: api.status.git_hash,
+        version: api.status.version,
+    };
+    json(StatusCode::OK, &body)
+}
+
+/// `GET /`: the network's liveness check.
+pub(super) fn liveness() -> Answer {
+    with_type(
+        StatusCode::OK,
+        "text/plain; charset=utf-8",
+        bytes::Bytes::from_static(b"Ok"),
+    )
+}

@@ -1,0 +1,366 @@
+//! Bodies of requests and answers, as api.md spells them.
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::error::{ApiError, Code};
+use crate::shares::{CurveType, PublicKey, SHARE_LENGTH, Share, StoredShare, WalletShare};
+
+/// What every call with a bearer token may carry besides its own fields.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct Credentials {
+    /// Who vouches for the caller: `google` (the default), `auth0`, `x`, `telegram`, `discord` or a configured issuer.
+    #[schema(default = "google")]
+    pub(super) auth_type: Option<String>,
+    /// The commit-reveal session that this call belongs to (v2 only).
+    #[schema(value_type = Option<Uuid>)]
+    pub(super) cr_session_id: Option<String>,
+    /// Ed25519 signature by the session's ephemeral key: 64 bytes, hex (v2 only).
+    #[schema(pattern = "^[0-9a-fA-F]{128}$")]
+    pub(super) cr_signature: Option<String>,
+}
+
+/// A wallet's public key and the share to keep or to confirm.
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct WalletBody {
+    /// Hex: 33 bytes for secp256k1, 32 for ed25519.
+    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
+    pub(super) public_key: String,
+    /// Hex: 64 bytes.
+    #[schema(value_type = String, pattern = "^[0-9a-fA-F]{128}$")]
+    pub(super) share: Zeroizing<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct RegisterV1 {
+    /// `secp256k1` (the default) or `ed25519`.
+    #[schema(default = "secp256k1")]
+    pub(super) curve_type: Option<String>,
+    /// Hex: 33 bytes for secp256k1, 32 for ed25519.
+    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
+    pub(super) public_key: String,
+    /// Hex: 64 bytes.
+    #[schema(value_type = String, pattern = "^[0-9a-fA-F]{128}$")]
+    pub(super) share: Zeroizing<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct GetV1 {
+    /// `secp256k1` (the default) or `ed25519`.
+    #[schema(default = "secp256k1")]
+    pub(super) curve_type: Option<String>,
+    /// Hex: 33 bytes for secp256k1, 32 for ed25519.
+    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
+    pub(super) public_key: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct CheckV1 {
+    /// The stored user identifier, e.g. `google_1234`.
+    #[schema(min_length = 1, max_length = 320)]
+    pub(super) user_auth_id: String,
+    /// `google` when absent.
+    #[schema(default = "google")]
+    pub(super) auth_type: Option<String>,
+    /// `secp256k1` (the default) or `ed25519`.
+    #[schema(default = "secp256k1")]
+    pub(super) curve_type: Option<String>,
+    /// Hex: 33 bytes for secp256k1, 32 for ed25519.
+    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
+    pub(super) public_key: String,
+}
+
+/// Values by curve, at least one.
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+#[schema(min_properties = 1)]
+pub(super) struct KeysByCurve {
+    /// Public key, hex, 33 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{66}$")]
+    pub(super) secp256k1: Option<String>,
+    /// Public key, hex, 32 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    pub(super) ed25519: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct GetV2 {
+    pub(super) wallets: KeysByCurve,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct CheckV2 {
+    /// The stored user identifier, e.g. `google_1234`.
+    #[schema(min_length = 1, max_length = 320)]
+    pub(super) user_auth_id: String,
+    /// `google` when absent.
+    #[schema(default = "google")]
+    pub(super) auth_type: Option<String>,
+    pub(super) wallets: KeysByCurve,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct BothWallets {
+    pub(super) secp256k1: WalletBody,
+    pub(super) ed25519: WalletBody,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct RegisterV2 {
+    pub(super) wallets: BothWallets,
+}
+
+/// Wallets by curve, at least one.
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+#[schema(min_properties = 1)]
+pub(super) struct WalletsByCurve {
+    pub(super) secp256k1: Option<WalletBody>,
+    pub(super) ed25519: Option<WalletBody>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct ReshareV2 {
+    pub(super) wallets: WalletsByCurve,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
+pub(super) struct CommitBody {
+    /// UUID v4, chosen by the client.
+    #[schema(value_type = Uuid)]
+    pub(super) session_id: String,
+    /// What the client is about to do.
+    #[schema(value_type = OperationTypeName)]
+    pub(super) operation_type: String,
+    /// Ed25519 public key that signs the session's calls: 32 bytes, hex.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    pub(super) client_ephemeral_pubkey: String,
+    /// SHA-256 of the text `auth_type` followed by the token: 32 bytes, hex.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    pub(super) id_token_hash: String,
+}
+
+/// The names of the operations that can be committed.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(
+    dead_code,
+    reason = "describes the field for OpenAPI; shares::OperationType is what is parsed"
+)]
+pub(super) enum OperationTypeName {
+    SignIn,
+    SignUp,
+    SignInReshare,
+    RegisterReshare,
+    AddEd25519,
+}
+
+/// A share as its owner gets it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ShareData {
+    pub(super) share_id: Uuid,
+    /// Hex: 64 bytes.
+    #[schema(value_type = String)]
+    pub(super) share: Zeroizing<String>,
+}
+
+impl From<StoredShare> for ShareData {
+    fn from(stored: StoredShare) -> Self {
+        Self {
+            share_id: stored.share_id,
+            share: Zeroizing::new(hex::encode(stored.share.expose())),
+        }
+    }
+}
+
+/// Whether a share exists.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExistsData {
+    pub(super) exists: bool,
+}
+
+/// Answers by curve: those that were asked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ByCurve<T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) secp256k1: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ed25519: Option<T>,
+}
+
+impl<T> ByCurve<T> {
+    /// Sorts answers to their curves.
+    pub(super) fn collect(answers: impl Iterator<Item = (CurveType, T)>) -> Self {
+        let mut sorted = Self {
+            secp256k1: None,
+            ed25519: None,
+        };
+        for (curve, answer) in answers {
+            match curve {
+                CurveType::Secp256k1 => sorted.secp256k1 = Some(answer),
+                CurveType::Ed25519 => sorted.ed25519 = Some(answer),
+            }
+        }
+        sorted
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct CommitData {
+    /// The node's ed25519 public key: 32 bytes, hex.
+    pub(super) node_pubkey: String,
+    /// Its signature over the hex text of that key: 64 bytes, hex.
+    pub(super) node_signature: String,
+}
+
+/// A body that answers without a payload.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
+pub(super) struct DoneBody {
+    #[schema(example = true)]
+    success: bool,
+}
+
+/// A success with its payload.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
+pub(super) struct SuccessBody<T> {
+    #[schema(example = true)]
+    success: bool,
+    data: T,
+}
+
+/// A refusal.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
+pub(super) struct FailureBody {
+    #[schema(example = false)]
+    success: bool,
+    code: Code,
+    /// What is wrong, for people.
+    msg: String,
+}
+
+/// The curve that a v1 call names; absent, it is secp256k1 (api.md, "Values").
+pub(super) fn curve(name: Option<&str>) -> Result<CurveType, ApiError> {
+    let Some(name) = name else {
+        return Ok(CurveType::Secp256k1);
+    };
+    CurveType::from_name(name).ok_or_else(|| {
+        ApiError::new(
+            Code::CurveTypeNotSupported,
+            "curve_type must be secp256k1 or ed25519",
+        )
+    })
+}
+
+/// A public key from its hex text.
+pub(super) fn public_key(curve: CurveType, text: &str) -> Result<PublicKey, ApiError> {
+    let bytes = hex::decode(text).map_err(|_| {
+        ApiError::new(
+            Code::PublicKeyInvalid,
+            format!(
+                "a {curve} public key is {} hex characters",
+                curve.public_key_length() * 2
+            ),
+        )
+    })?;
+    Ok(PublicKey::from_bytes(curve, &bytes)?)
+}
+
+/// A share from its hex text.
+pub(super) fn share(text: &str) -> Result<Share, ApiError> {
+    let mut bytes = Zeroizing::new([0; SHARE_LENGTH]);
+    hex::decode_to_slice(text, bytes.as_mut_slice()).map_err(|_| {
+        ApiError::new(
+            Code::ShareInvalid,
+            "a share is 128 hex characters (64 bytes)",
+        )
+    })?;
+    Ok(Share::from_bytes(bytes.as_slice())?)
+}
+
+/// A fixed number of bytes from hex text.
+pub(super) fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
+        ApiError::invalid_request(format!(
+            "{field} must be {} hex characters ({N} bytes)",
+            N * 2
+        ))
+    })?;
+    Ok(bytes)
+}
+
+impl WalletBody {
+    pub(super) fn typed(&self, curve: CurveType) -> Result<WalletShare, ApiError> {
+        wallet(curve, &self.public_key, &self.share)
+    }
+}
+
+/// A public key and a share from their hex texts.
+pub(super) fn wallet(
+    curve: CurveType,
+    public_key_text: &str,
+    share_text: &str,
+) -> Result<WalletShare, ApiError> {
+    Ok(WalletShare {
+        public_key: public_key(curve, public_key_text)?,
+        share: share(share_text)?,
+    })
+}
+
+impl KeysByCurve {
+    /// The keys asked for, secp256k1 first.
+    pub(super) fn typed(&self) -> Result<Vec<PublicKey>, ApiError> {
+        let given = [
+            (CurveType::Secp256k1, &self.secp256k1),
+            (CurveType::Ed25519, &self.ed25519),
+        ];
+        let keys = given
+            .into_iter()
+            .filter_map(|(curve, text)| Some(public_key(curve, text.as_deref()?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        at_least_one(keys)
+    }
+}
+
+impl WalletsByCurve {
+    /// The wallets given, secp256k1 first.
+    pub(super) fn typed(&self) -> Result<Vec<WalletShare>, ApiError> {
+        let given = [
+            (CurveType::Secp256k1, &self.secp256k1),
+            (CurveType::Ed25519, &self.ed25519),
+        ];
+        let wallets = given
+            .into_iter()
+            .filter_map(|(curve, body)| Some(body.as_ref()?.typed(curve)))
+            .collect::<Result<Vec<_>, _>>()?;
+        at_least_one(wallets)
+    }
+}
+
+fn at_least_one<T>(values: Vec<T>) -> Result<Vec<T>, ApiError> {
+    if values.is_empty() {
+        return Err(ApiError::with_status(
+            StatusCode::BAD_REQUEST,
+            Code::InvalidRequest,
+            "wallets must have secp256k1, ed25519 or both",
+        ));
+    }
+    Ok(values)
+}

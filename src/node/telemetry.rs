@@ -1,0 +1,155 @@
+//! Reports to the network's node monitor (api.md, "Status and liveness").
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+
+use crate::clock::SharedClock;
+use crate::config;
+use crate::service::outbound::{Endpoint, Outbound, OutboundError};
+use crate::shares::{KeyShares, ShareCount};
+
+const PATH: &str = "/tss/v1/ks_node/telemetry";
+
+#[derive(Serialize)]
+struct Report {
+    public_key: String,
+    key_share_count: u64,
+    payload: Payload,
+}
+
+#[derive(Serialize)]
+struct Payload {
+    db_status: &'static str,
+    error_msg: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    outcome: &'static str,
+}
+
+#[derive(Debug)]
+pub(super) struct Telemetry {
+    endpoint: Endpoint,
+    headers: HeaderMap,
+    interval: Duration,
+    public_key: String,
+    shares: KeyShares,
+    outbound: Outbound,
+    clock: SharedClock,
+    /// The receiver alerts when the count falls, so a failing database reports the last one that was known.
+    last_count: AtomicU64,
+    reports: Family<Labels, Counter>,
+    delivered_at: Gauge<i64, AtomicI64>,
+}
+
+impl Telemetry {
+    pub(super) fn new(
+        config: &config::Telemetry,
+        public_key: [u8; 32],
+        shares: KeyShares,
+        outbound: Outbound,
+        clock: &SharedClock,
+        count: u64,
+    ) -> Result<Self, OutboundError> {
+        let mut headers = HeaderMap::new();
+        let mut password =
+            HeaderValue::from_str(config.password.expose()).map_err(|_| OutboundError::Setup {
+                reason: "telemetry.password holds characters that no HTTP header can carry".into(),
+            })?;
+        password.set_sensitive(true);
+        headers.insert("x-ks-node-password", password);
+        Ok(Self {
+            endpoint: format!("{}{PATH}", config.base_url).parse()?,
+            headers,
+            interval: config.interval,
+            public_key: hex::encode(public_key),
+            shares,
+            outbound,
+            clock: clock.clone(),
+            last_count: AtomicU64::new(count),
+            reports: Family::default(),
+            delivered_at: Gauge::default(),
+        })
+    }
+
+    pub(super) fn register_metrics(&self, registry: &mut Registry) {
+        registry.register(
+            "telemetry_reports",
+            "Reports to the network's node monitor",
+            self.reports.clone(),
+        );
+        registry.register(
+            "telemetry_delivered_timestamp_seconds",
+            "When the last report was delivered",
+            self.delivered_at.clone(),
+        );
+    }
+
+    /// Reports at once and then again and again.
+    pub(super) async fn run(&self) {
+        let mut every = tokio::time::interval(self.interval);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            self.report().await;
+        }
+    }
+
+    async fn report(&self) {
+        let report = self.measure().await;
+        let sent = self
+            .outbound
+            .post_json(&self.endpoint, self.headers.clone(), &report)
+            .await;
+        let outcome = match sent {
+            Ok(()) => {
+                self.delivered_at.set(self.clock.now().as_seconds());
+                "delivered"
+            }
+            Err(error) => {
+                tracing::warn!(%error, receiver = %self.endpoint, "a telemetry report was not delivered; the next one follows");
+                "failed"
+            }
+        };
+        self.reports.get_or_create(&Labels { outcome }).inc();
+    }
+
+    async fn measure(&self) -> Report {
+        let payload = match self.shares.count().await {
+            Ok(counts) => {
+                let total = total(&counts);
+                self.last_count.store(total, Ordering::Relaxed);
+                Payload {
+                    db_status: "OK",
+                    error_msg: None,
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the database failed the telemetry's count");
+                Payload {
+                    db_status: "ERROR",
+                    error_msg: Some("the database does not answer"),
+                }
+            }
+        };
+        Report {
+            public_key: self.public_key.clone(),
+            key_share_count: self.last_count.load(Ordering::Relaxed),
+            payload,
+        }
+    }
+}
+
+/// All shares together.
+pub(super) fn total(counts: &[ShareCount]) -> u64 {
+    counts.iter().map(|count| count.shares).sum()
+}

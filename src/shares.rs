@@ -1,0 +1,361 @@
+//! The rules of the key share node: register, get, check, reshare, commit-reveal.
+//!
+//! Users and public keys reach the database only in blind form, shares only sealed; both happen here, on the
+//! caller's thread and outside the writer. What the database may hold and what must happen in one transaction is
+//! this room's too (`table`, `session`); how a transaction becomes durable is the store's.
+
+mod count;
+mod reseal;
+mod session;
+mod table;
+mod values;
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::clock::SharedClock;
+use crate::crypto::{Context, CryptoError, KeyRing, Purpose, random_id};
+use crate::identity::UserId;
+use crate::store::{Store, StoreError};
+pub use count::ShareCount;
+pub use reseal::reseal_step;
+pub use session::{
+    ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
+    Sessions,
+};
+use table::{Found, NewRow};
+pub use values::{CurveType, PublicKey, SHARE_LENGTH, Share, ValueError};
+
+/// The tables of this room.
+pub const SHARE_TABLES: &str = include_str!("shares/schema/shares.sql");
+
+/// Why a request about shares was not fulfilled.
+#[derive(Debug, thiserror::Error)]
+pub enum ShareError {
+    /// The caller has nothing here.
+    #[error("user not found")]
+    UserNotFound,
+    /// The public key is not known, or the user has no wallet of the curve that was needed.
+    #[error("no {0} wallet with this public key")]
+    WalletNotFound(CurveType),
+    /// The wallet is known and has no share.
+    #[error("no key share for this {0} wallet")]
+    KeyShareNotFound(CurveType),
+    /// The wallet is another user's.
+    #[error("the {0} wallet belongs to another user")]
+    NotOwner(CurveType),
+    /// The public key is known already, whoever owns it.
+    #[error("the {0} public key is registered already")]
+    DuplicatePublicKey(CurveType),
+    /// The share given is not the one stored.
+    #[error("the {0} share differs from the stored one")]
+    ShareMismatch(CurveType),
+    /// The call's commit-reveal session does not allow it.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key is missing, or a stored value does not open.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl From<rusqlite::Error> for ShareError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A public key together with its owner's share for this node.
+#[derive(Debug)]
+pub struct WalletShare {
+    /// The wallet's public key.
+    pub public_key: PublicKey,
+    /// The share.
+    pub share: Share,
+}
+
+/// A share as it comes back to its owner.
+#[derive(Debug)]
+pub struct StoredShare {
+    /// Its id.
+    pub share_id: Uuid,
+    /// The share.
+    pub share: Share,
+}
+
+/// The service behind the API. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct KeyShares {
+    store: Arc<Store>,
+    ring: Arc<KeyRing>,
+    clock: SharedClock,
+}
+
+impl KeyShares {
+    /// The service over an open store.
+    pub fn new(store: Arc<Store>, ring: Arc<KeyRing>, clock: SharedClock) -> Self {
+        Self { store, ring, clock }
+    }
+
+    /// Stores shares under new public keys, all or none. The user is created when new.
+    ///
+    /// # Errors
+    /// [`ShareError::DuplicatePublicKey`] when a key is known, whoever owns it; [`ShareError::Session`].
+    pub async fn register(
+        &self,
+        user: &UserId,
+        wallets: Vec<WalletShare>,
+        reveal: Option<Reveal>,
+    ) -> Result<(), ShareError> {
+        let owner = self.blind_user(user)?;
+        let rows = self.seal_all(&wallets)?;
+        let auth_type = user.auth_type().clone();
+        let new_user = random_id()?;
+        let now = self.clock.now();
+        self.store
+            .write(move |connection| {
+                Reveal::record(reveal.as_ref(), connection, now)?;
+                let user = table::ensure_user(connection, new_user, &auth_type, &owner, now)?;
+                insert_all(connection, user, &auth_type, &rows, now)
+            })
+            .await
+    }
+
+    /// Stores an ed25519 share for a user who has a secp256k1 wallet here.
+    ///
+    /// # Errors
+    /// [`ShareError::UserNotFound`], [`ShareError::WalletNotFound`], [`ShareError::DuplicatePublicKey`],
+    /// [`ShareError::Session`].
+    pub async fn register_ed25519(
+        &self,
+        user: &UserId,
+        wallet: WalletShare,
+        reveal: Option<Reveal>,
+    ) -> Result<(), ShareError> {
+        let owner = self.blind_user(user)?;
+        let rows = self.seal_all(&[wallet])?;
+        let auth_type = user.auth_type().clone();
+        let now = self.clock.now();
+        self.store
+            .write(move |connection| {
+                Reveal::record(reveal.as_ref(), connection, now)?;
+                let user = table::find_user(connection, &owner)?.ok_or(ShareError::UserNotFound)?;
+                if !table::has_wallet(connection, user, CurveType::Secp256k1)? {
+                    return Err(ShareError::WalletNotFound(CurveType::Secp256k1));
+                }
+                insert_all(connection, user, &auth_type, &rows, now)
+            })
+            .await
+    }
+
+    /// The user's shares for `keys`, in their order.
+    ///
+    /// # Errors
+    /// The first key's that fails: [`ShareError::UserNotFound`], [`ShareError::WalletNotFound`],
+    /// [`ShareError::NotOwner`], [`ShareError::KeyShareNotFound`]; [`ShareError::Session`].
+    pub async fn get(
+        &self,
+        user: &UserId,
+        keys: &[PublicKey],
+        reveal: Option<Reveal>,
+    ) -> Result<Vec<StoredShare>, ShareError> {
+        let found = self.find_owned(user, keys).await?;
+        let shares = keys
+            .iter()
+            .zip(&found)
+            .map(|(key, found)| self.open(key.curve(), found))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Some(reveal) = reveal {
+            // What the call gives away is given only once its record is on the disk.
+            let now = self.clock.now();
+            self.store
+                .write(move |connection| Reveal::record(Some(&reveal), connection, now))
+                .await?;
+        }
+        Ok(shares)
+    }
+
+    /// Whether shares exist for `keys`, in their order. Anybody may ask who knows user and key.
+    ///
+    /// # Errors
+    /// [`ShareError::NotOwner`] when a key is another user's.
+    pub async fn check(&self, user: &UserId, keys: &[PublicKey]) -> Result<Vec<bool>, ShareError> {
+        let found = self.find(user, keys).await?;
+        keys.iter()
+            .zip(found)
+            .map(|(key, found)| match found {
+                Err(ShareError::NotOwner(curve)) => Err(ShareError::NotOwner(curve)),
+                Err(ShareError::Store(error)) => Err(error.into()),
+                Err(_) => Ok(false),
+                Ok(found) => Ok(found.curve == key.curve()),
+            })
+            .collect()
+    }
+
+    /// Confirms that the shares given are those stored, and notes the time: all or none.
+    ///
+    /// # Errors
+    /// [`ShareError::ShareMismatch`]; otherwise as [`Self::get`].
+    pub async fn reshare(
+        &self,
+        user: &UserId,
+        wallets: Vec<WalletShare>,
+        reveal: Option<Reveal>,
+    ) -> Result<(), ShareError> {
+        let keys: Vec<PublicKey> = wallets.iter().map(|wallet| wallet.public_key).collect();
+        let found = self.find_owned(user, &keys).await?;
+        for (wallet, found) in wallets.iter().zip(&found) {
+            let curve = wallet.public_key.curve();
+            let stored = self.open(curve, found)?;
+            if !bool::from(stored.share.expose().ct_eq(wallet.share.expose())) {
+                return Err(ShareError::ShareMismatch(curve));
+            }
+        }
+        // Only a restore or an import could change a stored share's content, and neither runs beside a node's
+        // requests: what was compared is what is marked.
+        let now = self.clock.now();
+        self.store
+            .write(move |connection| {
+                Reveal::record(reveal.as_ref(), connection, now)?;
+                for found in &found {
+                    table::mark_reshared(connection, found.wallet, now)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// How many shares there are, by provider and curve.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(&self) -> Result<Vec<ShareCount>, StoreError> {
+        self.store.read(count::read).await
+    }
+
+    async fn find_owned(
+        &self,
+        user: &UserId,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Found>, ShareError> {
+        self.find(user, keys).await?.into_iter().collect()
+    }
+
+    /// One query a key; outer errors are the store's, inner ones say what is not there.
+    async fn find(
+        &self,
+        user: &UserId,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Result<Found, ShareError>>, ShareError> {
+        let owner = self.blind_user(user)?;
+        let blind = keys
+            .iter()
+            .map(|key| Ok((key.curve(), self.blind_key(key)?)))
+            .collect::<Result<Vec<_>, CryptoError>>()?;
+        self.store
+            .read(|connection| {
+                Ok(blind
+                    .iter()
+                    .map(|(curve, key)| table::find(connection, &owner, *curve, key))
+                    .collect())
+            })
+            .await
+    }
+
+    fn seal_all(&self, wallets: &[WalletShare]) -> Result<Vec<NewRow>, ShareError> {
+        wallets.iter().map(|wallet| self.seal(wallet)).collect()
+    }
+
+    fn seal(&self, wallet: &WalletShare) -> Result<NewRow, ShareError> {
+        let wallet_id = random_id()?;
+        let share_id = random_id()?;
+        let (key_version, sealed) = self.ring.seal(
+            Purpose::Share,
+            share_context(&[share_id.as_bytes(), wallet_id.as_bytes()]),
+            wallet.share.expose(),
+        )?;
+        Ok(NewRow {
+            curve: wallet.public_key.curve(),
+            wallet_id,
+            public_key: self.blind_key(&wallet.public_key)?,
+            share_id,
+            key_version,
+            sealed,
+        })
+    }
+
+    fn open(&self, curve: CurveType, found: &Found) -> Result<StoredShare, ShareError> {
+        let items: [&[u8]; 2] = [found.share_id.as_bytes(), found.wallet_id.as_bytes()];
+        let opened = self.ring.open(
+            Purpose::Share,
+            found.key_version,
+            share_context(&items),
+            &found.sealed,
+        )?;
+        let share = Share::from_bytes(&opened)
+            .map_err(|_| StoreError::Damaged(format!("a {curve} share of the wrong length")))?;
+        Ok(StoredShare {
+            share_id: found.share_id,
+            share,
+        })
+    }
+
+    fn blind_user(&self, user: &UserId) -> Result<Vec<u8>, CryptoError> {
+        let items: [&[u8]; 1] = [user.auth_type().as_str().as_bytes()];
+        let context = Context {
+            label: "ksnode/user/1",
+            items: &items,
+        };
+        self.ring
+            .blind(context, &padded(user.identifier().as_bytes()))
+    }
+
+    fn blind_key(&self, key: &PublicKey) -> Result<Vec<u8>, CryptoError> {
+        let context = Context {
+            label: "ksnode/public-key/1",
+            items: &[],
+        };
+        self.ring.blind(context, key.as_bytes())
+    }
+}
+
+fn share_context<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
+    Context {
+        label: "ksnode/share/1",
+        items,
+    }
+}
+
+/// Lengthens a user identifier to whole blocks of 32 bytes, so that its blind form does not tell how long an
+/// address or an id is: one byte 0x80, then zeros (ISO/IEC 7816-4).
+fn padded(identifier: &[u8]) -> Vec<u8> {
+    const BLOCK: usize = 32;
+    let length = (identifier.len() + 1).next_multiple_of(BLOCK);
+    let mut padded = Vec::with_capacity(length);
+    padded.extend_from_slice(identifier);
+    padded.push(0x80);
+    padded.resize(length, 0);
+    padded
+}
+
+fn insert_all(
+    connection: &Connection,
+    user: i64,
+    auth_type: &crate::identity::AuthType,
+    rows: &[NewRow],
+    now: crate::clock::Timestamp,
+) -> Result<(), ShareError> {
+    for row in rows {
+        table::insert(connection, user, row, now)?;
+        count::add_one(connection, auth_type, row.curve)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! After a rotation of the share key: sealing old shares under the new key, a few at a time.
+//!
+//! The pass walks the table by row id and notes where it stands in the transaction that changes the rows, so it
+//! can be stopped at any moment and goes on where it was. A row is replaced only if it still holds what was read.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{ShareError, share_context};
+use crate::crypto::{KeyRing, Purpose};
+use crate::store::{Store, StoreError};
+
+/// Rows a step looks at. Small, so that registers that wait behind it wait some milliseconds at most.
+const STEP: usize = 128;
+
+struct Row {
+    wallet: i64,
+    wallet_id: Uuid,
+    share_id: Uuid,
+    key_version: u32,
+    sealed: Vec<u8>,
+}
+
+struct Resealed {
+    wallet: i64,
+    before: Vec<u8>,
+    after: Vec<u8>,
+}
+
+/// Does the next few rows. Returns how many were resealed, and `None` once every share is sealed under the newest key.
+///
+/// # Errors
+/// [`ShareError::Crypto`] when a share does not open (it is named in the log and left as it is); [`StoreError`].
+pub async fn reseal_step(store: &Store, ring: &KeyRing) -> Result<Option<usize>, ShareError> {
+    let current = ring.current_version(Purpose::Share)?;
+    let Some(position) = store
+        .read(|connection| position(connection, current))
+        .await?
+    else {
+        return Ok(None);
+    };
+    let rows = store
+        .read(|connection| rows_from(connection, position))
+        .await?;
+    let finished = rows.len() < STEP;
+    let next = rows
+        .last()
+        .map_or(position, |row| row.wallet.saturating_add(1));
+    let mut resealed = Vec::new();
+    for row in rows.into_iter().filter(|row| row.key_version != current) {
+        match reseal(ring, &row) {
+            Ok(after) => resealed.push(Resealed {
+                wallet: row.wallet,
+                before: row.sealed,
+                after,
+            }),
+            // One damaged row must not keep all others under the old key.
+            Err(error) => {
+                tracing::error!(share_id = %row.share_id, %error, "a share does not open and was not resealed; restore it from a backup");
+            }
+        }
+    }
+    let count = resealed.len();
+    store
+        .write(move |connection| replace(connection, current, &resealed, next, finished))
+        .await?;
+    Ok(Some(count))
+}
+
+/// Where the pass towards `version` goes on; `None` when it is finished.
+fn position(connection: &Connection, version: u32) -> Result<Option<i64>, StoreError> {
+    if version == 1 {
+        return Ok(None);
+    }
+    let noted = connection
+        .query_row(
+            "SELECT key_version, next_wallet, finished FROM reseal",
+            [],
+            |row| {
+                Ok((
+                    row.get::<_, u32>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, bool>(2)?,
+                ))
+            },
+        )
+        .optional()?;
+    Ok(match noted {
+        Some((noted, _, true)) if noted == version => None,
+        Some((noted, next, false)) if noted == version => Some(next),
+        _ => Some(0),
+    })
+}
+
+fn rows_from(connection: &Connection, position: i64) -> Result<Vec<Row>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key_share.wallet, wallet.wallet_id, key_share.share_id, key_share.key_version, key_share.sealed
+         FROM key_share JOIN wallet ON wallet.id = key_share.wallet
+         WHERE key_share.wallet >= ?1 ORDER BY key_share.wallet LIMIT ?2",
+    )?;
+    let limit = i64::try_from(STEP).unwrap_or(i64::MAX);
+    let rows = statement.query_map([position, limit], |row| {
+        Ok(Row {
+            wallet: row.get(0)?,
+            wallet_id: Uuid::from_bytes(row.get(1)?),
+            share_id: Uuid::from_bytes(row.get(2)?),
+            key_version: row.get(3)?,
+            sealed: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn reseal(ring: &KeyRing, row: &Row) -> Result<Vec<u8>, ShareError> {
+    let items: [&[u8]; 2] = [row.share_id.as_bytes(), row.wallet_id.as_bytes()];
+    let context = share_context(&items);
+    let share = ring.open(Purpose::Share, row.key_version, context, &row.sealed)?;
+    let (_, sealed) = ring.seal(Purpose::Share, context, &share)?;
+    Ok(sealed)
+}
+
+fn replace(
+    connection: &Connection,
+    version: u32,
+    resealed: &[Resealed],
+    next: i64,
+    finished: bool,
+) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "UPDATE key_share SET key_version = ?1, sealed = ?2 WHERE wallet = ?3 AND sealed = ?4",
+    )?;
+    for row in resealed {
+        update.execute(params![version, row.after, row.wallet, row.before])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO reseal (id, key_version, next_wallet, finished) VALUES (1, ?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET key_version = excluded.key_version,
+                 next_wallet = excluded.next_wallet, finished = excluded.finished",
+        )?
+        .execute(params![version, next, finished])?;
+    Ok(())
+}

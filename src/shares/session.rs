@@ -1,0 +1,407 @@
+//! Commit-reveal (api.md): whoever saw an ID token must not be able to use it before its owner does.
+//!
+//! A client first commits: a hash of its token and an ephemeral key. Each later call is signed with that key.
+//! [`Sessions::verify`] checks a call in the order that api.md gives and returns a [`Reveal`]; the call's effect
+//! then records it in the same transaction ([`Reveal::record`]). So a call that fails leaves no record and may be
+//! tried again, and of two that race one takes effect. Clients' texts (signed text, hash input) are api.md's to
+//! the letter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use super::ShareError;
+use crate::clock::{SharedClock, Timestamp};
+use crate::crypto::{NodeKey, verify_signature};
+use crate::store::{Store, StoreError};
+
+/// How long a session lives.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long an expired session is still known, so that a late client is told that it expired.
+const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+
+/// Why a session does not allow a call. The texts go to the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// No such session.
+    #[error("session not found")]
+    NotFound,
+    /// The session is over or otherwise not open for calls.
+    #[error("session is not in COMMITTED state: {0}")]
+    NotCommitted(String),
+    /// Older than [`SESSION_LIFETIME`].
+    #[error("session has expired")]
+    Expired,
+    /// The operation that was committed does not include this call.
+    #[error("'{api}' is not allowed for operation '{operation}'")]
+    NotAllowed {
+        /// The call.
+        api: &'static str,
+        /// The committed operation.
+        operation: &'static str,
+    },
+    /// The signature is no 64 bytes.
+    #[error("cr_signature must be 128 hex characters: a 64-byte ed25519 signature, R then S")]
+    MalformedSignature,
+    /// There is no bearer token to compare.
+    #[error("Authorization header with a Bearer token is required")]
+    TokenMissing,
+    /// The token is not the committed one.
+    #[error("id_token_hash mismatch: the token is not the one that was committed")]
+    TokenMismatch,
+    /// The signature is not the session key's.
+    #[error("cr_signature does not verify under the session's client_ephemeral_pubkey")]
+    InvalidSignature,
+    /// The call was made before in this session.
+    #[error("'{0}' has already been called in this session")]
+    AlreadyCalled(&'static str),
+    /// A session with this id, ephemeral key or token hash exists.
+    #[error(
+        "a session with this session_id, client_ephemeral_pubkey or id_token_hash already exists"
+    )]
+    AlreadyExists,
+}
+
+/// What a client commits to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationType {
+    /// Fetch shares.
+    SignIn,
+    /// Store the first shares.
+    SignUp,
+    /// Fetch shares, then confirm a reshare.
+    SignInReshare,
+    /// Fetch shares if there are any, then store those of a reshare.
+    RegisterReshare,
+    /// Store an ed25519 share, then fetch.
+    AddEd25519,
+}
+
+/// A call that may be part of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiName {
+    /// `POST /keyshare/v2`
+    GetKeyShares,
+    /// `POST /keyshare/v2/register`
+    Register,
+    /// `POST /keyshare/v2/reshare`
+    Reshare,
+    /// `POST /keyshare/v2/reshare/register`
+    ReshareRegister,
+    /// `POST /keyshare/v2/register/ed25519`
+    RegisterEd25519,
+}
+
+impl OperationType {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::SignIn,
+        Self::SignUp,
+        Self::SignInReshare,
+        Self::RegisterReshare,
+        Self::AddEd25519,
+    ];
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::SignUp => "sign_up",
+            Self::SignInReshare => "sign_in_reshare",
+            Self::RegisterReshare => "register_reshare",
+            Self::AddEd25519 => "add_ed25519",
+        }
+    }
+
+    /// The operation of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.as_str() == name)
+    }
+
+    /// The calls it allows; the last one completes the session.
+    fn calls(self) -> &'static [ApiName] {
+        match self {
+            Self::SignIn => &[ApiName::GetKeyShares],
+            Self::SignUp => &[ApiName::Register],
+            Self::SignInReshare => &[ApiName::GetKeyShares, ApiName::Reshare],
+            Self::RegisterReshare => &[ApiName::GetKeyShares, ApiName::ReshareRegister],
+            Self::AddEd25519 => &[ApiName::RegisterEd25519, ApiName::GetKeyShares],
+        }
+    }
+}
+
+impl ApiName {
+    /// The name in the signed text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GetKeyShares => "get_key_shares",
+            Self::Register => "register",
+            Self::Reshare => "reshare",
+            Self::ReshareRegister => "reshare_register",
+            Self::RegisterEd25519 => "register_ed25519",
+        }
+    }
+}
+
+/// What a client commits.
+#[derive(Clone, Debug)]
+pub struct Commitment {
+    /// Chosen by the client.
+    pub session_id: Uuid,
+    /// What it is about to do.
+    pub operation: OperationType,
+    /// The ed25519 key that signs its calls.
+    pub ephemeral_key: [u8; 32],
+    /// SHA-256 of the `auth_type` followed by the token.
+    pub token_hash: [u8; 32],
+}
+
+/// A call as a client sent it.
+#[derive(Clone, Copy, Debug)]
+pub struct RevealedCall<'a> {
+    /// The session, as it was written in the request: its text is part of what is signed.
+    pub session_id: &'a str,
+    /// 64 bytes, or `None` when the request's text was no such thing.
+    pub signature: Option<&'a [u8; 64]>,
+    /// As sent, or the default.
+    pub auth_type: &'a str,
+    /// `None` when the request carries none.
+    pub token: Option<&'a str>,
+    /// The call.
+    pub api: ApiName,
+}
+
+/// A verified call, to be recorded together with its effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Reveal {
+    session: i64,
+    api: ApiName,
+    completes: bool,
+    expires_at: Timestamp,
+}
+
+impl Reveal {
+    /// Records the call, inside the transaction of its effect. Nothing to do for a call outside a session.
+    ///
+    /// # Errors
+    /// [`SessionError::AlreadyCalled`]; [`SessionError::NotCommitted`] or [`SessionError::Expired`] when the
+    /// session ended since it was verified.
+    pub fn record(
+        reveal: Option<&Self>,
+        connection: &Connection,
+        now: Timestamp,
+    ) -> Result<(), ShareError> {
+        let Some(reveal) = reveal else { return Ok(()) };
+        if now > reveal.expires_at {
+            return Err(SessionError::Expired.into());
+        }
+        let state: Option<String> = connection
+            .prepare_cached("SELECT state FROM session WHERE id = ?1")?
+            .query_row([reveal.session], |row| row.get(0))
+            .optional()?;
+        match state.as_deref() {
+            Some("COMMITTED") => {}
+            Some(other) => return Err(SessionError::NotCommitted(other.into()).into()),
+            None => return Err(SessionError::NotFound.into()),
+        }
+        let inserted = connection
+            .prepare_cached(
+                "INSERT INTO session_call (session, api_name, called_at) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![
+                reveal.session,
+                reveal.api.as_str(),
+                now.as_millis()
+            ]);
+        match inserted {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                return Err(SessionError::AlreadyCalled(reveal.api.as_str()).into());
+            }
+            other => other?,
+        };
+        if reveal.completes {
+            connection
+                .prepare_cached("UPDATE session SET state = 'COMPLETED' WHERE id = ?1")?
+                .execute([reveal.session])?;
+        }
+        Ok(())
+    }
+}
+
+/// The sessions of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    store: Arc<Store>,
+    node_key: Arc<NodeKey>,
+    clock: SharedClock,
+}
+
+struct Row {
+    id: i64,
+    operation: OperationType,
+    ephemeral_key: [u8; 32],
+    token_hash: [u8; 32],
+    state: String,
+    expires_at: Timestamp,
+    called: bool,
+}
+
+impl Sessions {
+    /// The sessions kept in `store`.
+    pub fn new(store: Arc<Store>, node_key: Arc<NodeKey>, clock: SharedClock) -> Self {
+        Self {
+            store,
+            node_key,
+            clock,
+        }
+    }
+
+    /// Begins a session. Returns the node's public key and its signature over that key's hex text.
+    ///
+    /// # Errors
+    /// [`SessionError::AlreadyExists`]; the store's.
+    pub async fn commit(&self, commitment: Commitment) -> Result<([u8; 32], [u8; 64]), ShareError> {
+        let now = self.clock.now();
+        self.store
+            .write(move |connection| insert(connection, &commitment, now))
+            .await?;
+        let public_key = self.node_key.public_key();
+        let digest = Sha256::digest(hex::encode(public_key));
+        Ok((public_key, self.node_key.sign(&digest)))
+    }
+
+    /// Checks a call that claims to belong to a session, in the order of api.md. The caller's token itself is
+    /// the identity room's to verify.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the store's.
+    pub async fn verify(&self, call: RevealedCall<'_>) -> Result<Reveal, ShareError> {
+        let id = Uuid::parse_str(call.session_id).map_err(|_| SessionError::NotFound)?;
+        let row = self
+            .store
+            .read(|connection| find(connection, id, call.api))
+            .await?
+            .ok_or(SessionError::NotFound)?;
+        if row.state != "COMMITTED" {
+            return Err(SessionError::NotCommitted(row.state).into());
+        }
+        if self.clock.now() > row.expires_at {
+            return Err(SessionError::Expired.into());
+        }
+        let calls = row.operation.calls();
+        if !calls.contains(&call.api) {
+            return Err(SessionError::NotAllowed {
+                api: call.api.as_str(),
+                operation: row.operation.as_str(),
+            }
+            .into());
+        }
+        self.verify_signature(&row, call)?;
+        if row.called {
+            return Err(SessionError::AlreadyCalled(call.api.as_str()).into());
+        }
+        Ok(Reveal {
+            session: row.id,
+            api: call.api,
+            completes: calls.last() == Some(&call.api),
+            expires_at: row.expires_at,
+        })
+    }
+
+    /// Forgets sessions that expired some time ago. Returns how many.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn sweep(&self) -> Result<usize, StoreError> {
+        let before = self.clock.now().minus(REMEMBERED);
+        self.store
+            .write(move |connection| {
+                Ok(connection
+                    .prepare_cached("DELETE FROM session WHERE expires_at < ?1")?
+                    .execute([before.as_millis()])?)
+            })
+            .await
+    }
+
+    fn verify_signature(&self, row: &Row, call: RevealedCall<'_>) -> Result<(), SessionError> {
+        let signature = call.signature.ok_or(SessionError::MalformedSignature)?;
+        let token = call.token.ok_or(SessionError::TokenMissing)?;
+        let hash = Sha256::new()
+            .chain_update(call.auth_type)
+            .chain_update(token)
+            .finalize();
+        if !bool::from(hash.as_slice().ct_eq(&row.token_hash)) {
+            return Err(SessionError::TokenMismatch);
+        }
+        let digest = Sha256::new()
+            .chain_update(hex::encode(self.node_key.public_key()))
+            .chain_update(call.session_id)
+            .chain_update(call.auth_type)
+            .chain_update(token)
+            .chain_update(row.operation.as_str())
+            .chain_update(call.api.as_str())
+            .finalize();
+        if !verify_signature(&row.ephemeral_key, &digest, signature) {
+            return Err(SessionError::InvalidSignature);
+        }
+        Ok(())
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    commitment: &Commitment,
+    now: Timestamp,
+) -> Result<(), ShareError> {
+    let inserted = connection
+        .prepare_cached(
+            "INSERT INTO session (session_id, operation_type, ephemeral_key, token_hash, state,
+                                  created_at, expires_at)
+             VALUES (?1, ?2, ?3, ?4, 'COMMITTED', ?5, ?6)",
+        )?
+        .execute(params![
+            commitment.session_id.as_bytes(),
+            commitment.operation.as_str(),
+            commitment.ephemeral_key,
+            commitment.token_hash,
+            now.as_millis(),
+            now.plus(SESSION_LIFETIME).as_millis()
+        ]);
+    match inserted {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Err(SessionError::AlreadyExists.into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn find(connection: &Connection, id: Uuid, api: ApiName) -> Result<Option<Row>, ShareError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, operation_type, ephemeral_key, token_hash, state, expires_at,
+                EXISTS (SELECT 1 FROM session_call WHERE session = session.id AND api_name = ?2)
+         FROM session WHERE session_id = ?1",
+    )?;
+    let mut rows = statement.query(params![id.as_bytes(), api.as_str()])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let operation: String = row.get(1)?;
+    Ok(Some(Row {
+        id: row.get(0)?,
+        operation: OperationType::from_name(&operation)
+            .ok_or_else(|| StoreError::Damaged(format!("a session for '{operation}'")))?,
+        ephemeral_key: row.get(2)?,
+        token_hash: row.get(3)?,
+        state: row.get(4)?,
+        expires_at: Timestamp::from_millis(row.get(5)?),
+        called: row.get(6)?,
+    }))
+}

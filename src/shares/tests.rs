@@ -1,0 +1,561 @@
+//! The rules, against a real store.
+
+use std::time::Duration;
+
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::crypto::{EncryptionSecret, NodeKey};
+use crate::identity::AuthType;
+use crate::store::{FolderLock, Keychain, KeychainError, NODE_TABLES, OpenKeys, StoreOptions};
+
+struct House {
+    shares: KeyShares,
+    sessions: Sessions,
+    store: Arc<Store>,
+    clock: Arc<ManualClock>,
+    node_key: Arc<NodeKey>,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = FolderLock::take(folder.path()).unwrap();
+    let tables = [NODE_TABLES, SHARE_TABLES];
+    let store = Arc::new(Store::open(lock, &tables, StoreOptions::default()).unwrap());
+    let clock = ManualClock::shared();
+    let now = clock.now();
+    let keys: OpenKeys = store
+        .write(move |connection| -> Result<_, KeychainError> {
+            Keychain(connection).create(&EncryptionSecret::new(b"secret".to_vec()), now)
+        })
+        .await
+        .unwrap();
+    let node_key = Arc::new(keys.node_key);
+    House {
+        shares: KeyShares::new(store.clone(), Arc::new(keys.ring), clock.clone()),
+        sessions: Sessions::new(store.clone(), node_key.clone(), clock.clone()),
+        store,
+        clock,
+        node_key,
+        _folder: folder,
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(AuthType::from_stored("google"), name).unwrap()
+}
+
+fn key(curve: CurveType, fill: u8) -> PublicKey {
+    PublicKey::from_bytes(curve, &vec![fill; curve.public_key_length()]).unwrap()
+}
+
+fn wallet(curve: CurveType, fill: u8) -> WalletShare {
+    WalletShare {
+        public_key: key(curve, fill),
+        share: Share::from_bytes(&[fill; SHARE_LENGTH]).unwrap(),
+    }
+}
+
+const K: CurveType = CurveType::Secp256k1;
+const E: CurveType = CurveType::Ed25519;
+
+#[tokio::test]
+async fn what_is_registered_comes_back_to_its_owner_alone() {
+    let house = house().await;
+    let shares = &house.shares;
+    shares
+        .register(&user("a"), vec![wallet(K, 1), wallet(E, 2)], None)
+        .await
+        .unwrap();
+
+    let got = shares
+        .get(&user("a"), &[key(K, 1), key(E, 2)], None)
+        .await
+        .unwrap();
+    assert_eq!(got[0].share.expose(), &[1; SHARE_LENGTH]);
+    assert_eq!(got[1].share.expose(), &[2; SHARE_LENGTH]);
+
+    let refused = |user, key| async move { shares.get(&user, &[key], None).await.unwrap_err() };
+    assert!(matches!(
+        refused(user("b"), key(K, 1)).await,
+        ShareError::UserNotFound
+    ));
+    assert!(matches!(
+        refused(user("a"), key(K, 9)).await,
+        ShareError::WalletNotFound(K)
+    ));
+    shares
+        .register(&user("b"), vec![wallet(K, 3)], None)
+        .await
+        .unwrap();
+    assert!(matches!(
+        refused(user("b"), key(K, 1)).await,
+        ShareError::NotOwner(K)
+    ));
+    house.store.write(delete_shares).await.unwrap();
+    assert!(matches!(
+        refused(user("a"), key(K, 1)).await,
+        ShareError::KeyShareNotFound(K)
+    ));
+}
+
+fn delete_shares(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute("DELETE FROM key_share", [])?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn users_of_two_providers_with_one_identifier_are_two_users() {
+    let house = house().await;
+    house
+        .shares
+        .register(&user("a@b"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    let other = UserId::new(AuthType::from_stored("auth0"), "a@b").unwrap();
+    let error = house
+        .shares
+        .get(&other, &[key(K, 1)], None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ShareError::UserNotFound));
+}
+
+#[tokio::test]
+async fn a_known_key_is_refused_whoever_owns_it_and_nothing_is_half_stored() {
+    let house = house().await;
+    house
+        .shares
+        .register(&user("a"), vec![wallet(E, 2)], None)
+        .await
+        .unwrap();
+    for who in ["a", "b"] {
+        let both = vec![wallet(K, 1), wallet(E, 2)];
+        let error = house
+            .shares
+            .register(&user(who), both, None)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ShareError::DuplicatePublicKey(E)));
+    }
+    let unknown = house
+        .shares
+        .get(&user("b"), &[key(K, 1)], None)
+        .await
+        .unwrap_err();
+    assert!(matches!(unknown, ShareError::UserNotFound));
+    let counts = house.shares.count().await.unwrap();
+    assert_eq!(counts.iter().map(|count| count.shares).sum::<u64>(), 1);
+}
+
+#[tokio::test]
+async fn check_tells_existence_and_refuses_another_users_key() {
+    let house = house().await;
+    let check = |who, key| {
+        let shares = house.shares.clone();
+        async move { shares.check(&user(who), &[key]).await }
+    };
+    assert_eq!(check("a", key(K, 1)).await.unwrap(), [false]);
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    house
+        .shares
+        .register(&user("b"), vec![wallet(K, 3)], None)
+        .await
+        .unwrap();
+    assert_eq!(check("a", key(K, 1)).await.unwrap(), [true]);
+    assert_eq!(check("a", key(K, 2)).await.unwrap(), [false]);
+    assert!(matches!(
+        check("b", key(K, 1)).await,
+        Err(ShareError::NotOwner(K))
+    ));
+}
+
+#[tokio::test]
+async fn reshare_confirms_both_or_neither() {
+    let house = house().await;
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1), wallet(E, 2)], None)
+        .await
+        .unwrap();
+    house.clock.advance(Duration::from_secs(60));
+    let wrong = WalletShare {
+        public_key: key(E, 2),
+        share: Share::from_bytes(&[9; SHARE_LENGTH]).unwrap(),
+    };
+    let error = house
+        .shares
+        .reshare(&user("a"), vec![wallet(K, 1), wrong], None)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ShareError::ShareMismatch(E)));
+    assert_eq!(reshared(&house).await, 0);
+    house
+        .shares
+        .reshare(&user("a"), vec![wallet(K, 1), wallet(E, 2)], None)
+        .await
+        .unwrap();
+    assert_eq!(reshared(&house).await, 2);
+}
+
+async fn reshared(house: &House) -> i64 {
+    let now = house.clock.now().as_millis();
+    house
+        .store
+        .read(|connection| -> Result<i64, StoreError> {
+            let sql = "SELECT count(*) FROM key_share WHERE reshared_at = ?1";
+            Ok(connection.query_row(sql, [now], |row| row.get(0))?)
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn ed25519_is_added_to_a_user_with_a_secp256k1_wallet() {
+    let house = house().await;
+    let add = |who| {
+        let shares = house.shares.clone();
+        async move {
+            shares
+                .register_ed25519(&user(who), wallet(E, 2), None)
+                .await
+        }
+    };
+    assert!(matches!(add("a").await, Err(ShareError::UserNotFound)));
+    house
+        .shares
+        .register(&user("a"), vec![wallet(E, 3)], None)
+        .await
+        .unwrap();
+    assert!(matches!(add("a").await, Err(ShareError::WalletNotFound(K))));
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    add("a").await.unwrap();
+    assert!(matches!(
+        add("a").await,
+        Err(ShareError::DuplicatePublicKey(E))
+    ));
+}
+
+#[tokio::test]
+async fn a_share_moved_to_another_row_does_not_open() {
+    let house = house().await;
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    house
+        .shares
+        .register(&user("b"), vec![wallet(K, 2)], None)
+        .await
+        .unwrap();
+    let swap = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute(
+            "UPDATE key_share SET sealed = (SELECT sealed FROM key_share WHERE wallet = 1)
+             WHERE wallet = 2",
+            [],
+        )?;
+        Ok(())
+    };
+    house.store.write(swap).await.unwrap();
+    let error = house
+        .shares
+        .get(&user("b"), &[key(K, 2)], None)
+        .await
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        ShareError::Crypto(CryptoError::NotAuthentic)
+    ));
+}
+
+#[tokio::test]
+async fn after_a_rotation_every_share_is_resealed_and_still_opens() {
+    let house = house().await;
+    for fill in 0..150 {
+        house
+            .shares
+            .register(&user(&format!("u{fill}")), vec![wallet(K, fill)], None)
+            .await
+            .unwrap();
+    }
+    let secret = || EncryptionSecret::new(b"secret".to_vec());
+    let now = house.clock.now();
+    let keys = house
+        .store
+        .write(move |connection| -> Result<_, KeychainError> {
+            Keychain(connection).rotate_share_key(&secret(), None, now)?;
+            Keychain(connection).open(&secret(), None)
+        })
+        .await
+        .unwrap();
+    let mut steps = Vec::new();
+    while let Some(count) = reseal_step(&house.store, &keys.ring).await.unwrap() {
+        steps.push(count);
+    }
+    assert_eq!(steps, [128, 22]);
+    let shares = KeyShares::new(
+        house.store.clone(),
+        Arc::new(keys.ring),
+        house.clock.clone(),
+    );
+    for fill in 0..150 {
+        let got = shares
+            .get(&user(&format!("u{fill}")), &[key(K, fill)], None)
+            .await
+            .unwrap();
+        assert_eq!(got[0].share.expose(), &[fill; SHARE_LENGTH]);
+    }
+    let old = "SELECT count(*) FROM key_share WHERE key_version = 1";
+    let left: i64 = house
+        .store
+        .read(|connection| -> Result<_, StoreError> {
+            Ok(connection.query_row(old, [], |row| row.get(0))?)
+        })
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+/// A client inside a session.
+struct Client {
+    id: Uuid,
+    key: NodeKey,
+    operation: OperationType,
+}
+
+const TOKEN: &str = "a token";
+
+impl Client {
+    async fn commit(house: &House, operation: OperationType) -> Self {
+        let key = NodeKey::generate().unwrap();
+        let id = Uuid::new_v4();
+        let commitment = Commitment {
+            session_id: id,
+            operation,
+            ephemeral_key: key.public_key(),
+            token_hash: sha(&format!("google{TOKEN}{id}")),
+        };
+        house.sessions.commit(commitment).await.unwrap();
+        Self { id, key, operation }
+    }
+
+    fn token(&self) -> String {
+        format!("{TOKEN}{}", self.id)
+    }
+
+    fn sign(&self, house: &House, api: ApiName) -> [u8; 64] {
+        let text = format!(
+            "{}{}google{}{}{}",
+            hex::encode(house.node_key.public_key()),
+            self.id,
+            self.token(),
+            self.operation.as_str(),
+            api.as_str()
+        );
+        self.key.sign(&sha(&text))
+    }
+
+    async fn verify(&self, house: &House, api: ApiName) -> Result<Reveal, ShareError> {
+        let signature = self.sign(house, api);
+        self.send(house, api, Some(&signature), Some(&self.token()))
+            .await
+    }
+
+    async fn send(
+        &self,
+        house: &House,
+        api: ApiName,
+        signature: Option<&[u8; 64]>,
+        token: Option<&str>,
+    ) -> Result<Reveal, ShareError> {
+        let session_id = self.id.to_string();
+        let call = RevealedCall {
+            session_id: &session_id,
+            signature,
+            auth_type: "google",
+            token,
+            api,
+        };
+        house.sessions.verify(call).await
+    }
+}
+
+fn sha(text: &str) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(text).into()
+}
+
+fn session_error<T: std::fmt::Debug>(result: Result<T, ShareError>) -> SessionError {
+    match result.unwrap_err() {
+        ShareError::Session(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_session_allows_its_calls_once_and_ends_with_the_completing_one() {
+    let house = house().await;
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    let client = Client::commit(&house, OperationType::SignInReshare).await;
+    let get = client.verify(&house, ApiName::GetKeyShares).await.unwrap();
+    house
+        .shares
+        .get(&user("a"), &[key(K, 1)], Some(get))
+        .await
+        .unwrap();
+    let again = house.shares.get(&user("a"), &[key(K, 1)], Some(get)).await;
+    assert_eq!(
+        session_error(again),
+        SessionError::AlreadyCalled("get_key_shares")
+    );
+    let again = client.verify(&house, ApiName::GetKeyShares).await;
+    assert_eq!(
+        session_error(again),
+        SessionError::AlreadyCalled("get_key_shares")
+    );
+    let refused = client.verify(&house, ApiName::Register).await;
+    assert!(session_error(refused).to_string().contains("not allowed"));
+
+    let reshare = client.verify(&house, ApiName::Reshare).await.unwrap();
+    house
+        .shares
+        .reshare(&user("a"), vec![wallet(K, 1)], Some(reshare))
+        .await
+        .unwrap();
+    let over = client.verify(&house, ApiName::Reshare).await;
+    assert_eq!(
+        session_error(over),
+        SessionError::NotCommitted("COMPLETED".into())
+    );
+}
+
+#[tokio::test]
+async fn a_failed_call_leaves_no_record() {
+    let house = house().await;
+    let client = Client::commit(&house, OperationType::SignUp).await;
+    let reveal = client.verify(&house, ApiName::Register).await.unwrap();
+    house
+        .shares
+        .register(&user("b"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    let failed = house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], Some(reveal))
+        .await;
+    assert!(matches!(failed, Err(ShareError::DuplicatePublicKey(K))));
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 2)], Some(reveal))
+        .await
+        .unwrap();
+    let over = house
+        .shares
+        .register(&user("a"), vec![wallet(K, 3)], Some(reveal))
+        .await;
+    assert_eq!(
+        session_error(over),
+        SessionError::NotCommitted("COMPLETED".into())
+    );
+}
+
+#[tokio::test]
+async fn signatures_tokens_and_time_are_checked_in_order() {
+    let house = house().await;
+    let client = Client::commit(&house, OperationType::SignIn).await;
+    let api = ApiName::GetKeyShares;
+    let good = client.sign(&house, api);
+    let token = client.token();
+    let send = |signature, token| client.send(&house, api, signature, token);
+    assert_eq!(
+        session_error(send(None, None).await),
+        SessionError::MalformedSignature
+    );
+    assert_eq!(
+        session_error(send(Some(&good), None).await),
+        SessionError::TokenMissing
+    );
+    assert_eq!(
+        session_error(send(Some(&good), Some("other")).await),
+        SessionError::TokenMismatch
+    );
+    let mut bad = good;
+    bad[3] ^= 1;
+    assert_eq!(
+        session_error(send(Some(&bad), Some(&token)).await),
+        SessionError::InvalidSignature
+    );
+    let reveal = send(Some(&good), Some(&token)).await.unwrap();
+
+    house
+        .clock
+        .advance(SESSION_LIFETIME + Duration::from_millis(1));
+    assert_eq!(
+        session_error(send(Some(&good), Some(&token)).await),
+        SessionError::Expired
+    );
+    house
+        .shares
+        .register(&user("a"), vec![wallet(K, 1)], None)
+        .await
+        .unwrap();
+    let late = house
+        .shares
+        .get(&user("a"), &[key(K, 1)], Some(reveal))
+        .await;
+    assert_eq!(session_error(late), SessionError::Expired);
+
+    assert_eq!(house.sessions.sweep().await.unwrap(), 0);
+    house.clock.advance(Duration::from_secs(601));
+    assert_eq!(house.sessions.sweep().await.unwrap(), 1);
+    assert_eq!(
+        session_error(send(Some(&good), Some(&token)).await),
+        SessionError::NotFound
+    );
+}
+
+#[tokio::test]
+async fn a_second_session_with_the_same_id_key_or_token_is_refused() {
+    let house = house().await;
+    let first = Commitment {
+        session_id: Uuid::new_v4(),
+        operation: OperationType::SignIn,
+        ephemeral_key: [1; 32],
+        token_hash: [2; 32],
+    };
+    let (public_key, signature) = house.sessions.commit(first.clone()).await.unwrap();
+    let digest = sha(&hex::encode(public_key));
+    assert!(crate::crypto::verify_signature(
+        &public_key,
+        &digest,
+        &signature
+    ));
+    for part in 0..3 {
+        let mut second = Commitment {
+            session_id: Uuid::new_v4(),
+            operation: OperationType::SignIn,
+            ephemeral_key: [3; 32],
+            token_hash: [4; 32],
+        };
+        match part {
+            0 => second.session_id = first.session_id,
+            1 => second.ephemeral_key = first.ephemeral_key,
+            _ => second.token_hash = first.token_hash,
+        }
+        let refused = house.sessions.commit(second).await;
+        assert_eq!(session_error(refused), SessionError::AlreadyExists);
+    }
+}

@@ -1,0 +1,172 @@
+//! Binding and accepting.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+/// Pause after a failed accept. The usual reason is that the process has no file descriptors left; some come back as
+/// connections end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A listener that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Something listens there already.
+    #[error(
+        "{key} = {address}: the port is in use by another program (find it with: ss -ltnp 'sport = :{}'); \
+         stop that program or set another address",
+        address.port()
+    )]
+    InUse {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address wanted.
+        address: SocketAddr,
+    },
+    /// The system refuses.
+    #[error("{key} = {address}: {source}{}", hint(*address, source))]
+    Refused {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The address wanted.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+fn hint(address: SocketAddr, error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE, or choose a higher one"
+        }
+        std::io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// Listens at `address`, which the configuration's `key` names. An IPv6 wildcard takes IPv4 as well.
+///
+/// # Errors
+/// [`ListenError`].
+pub fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    listen(address).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            ListenError::InUse { key, address }
+        } else {
+            ListenError::Refused {
+                key,
+                address,
+                source,
+            }
+        }
+    })
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart must not wait for the last connections of the process before it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until `stop`, then closes the socket and returns when the connections under way have ended. Each
+/// connection is `handler`'s, which is expected to watch `stop` itself. While no permit is free the kernel keeps
+/// what comes.
+pub async fn serve<H, F>(
+    socket: TcpListener,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+    handler: H,
+) where
+    H: Fn(TcpStream, SocketAddr) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let connections = TaskTracker::new();
+    while let Some(Ok(permit)) = stop
+        .run_until_cancelled(permits.clone().acquire_owned())
+        .await
+    {
+        let Some(accepted) = stop.run_until_cancelled(socket.accept()).await else {
+            break;
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Answers are small and whole: waiting to fill a segment only delays them.
+                let _ = stream.set_nodelay(true);
+                let connection = handler(stream, peer);
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
+                    .await;
+            }
+        }
+    }
+    drop(socket);
+    connections.close();
+    connections.wait().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named() {
+        let first = bind("server.listen", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = bind("server.listen", first.local_addr().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("server.listen") && error.contains("in use"),
+            "{error}"
+        );
+        let error = bind("ops.listen", "192.0.2.1:4202".parse().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no such address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_full_house_lets_the_next_one_wait() {
+        use tokio::io::AsyncReadExt;
+        let socket = bind("server.listen", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (accepted, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+        let served = tokio::spawn(serve(socket, Arc::new(Semaphore::new(1)), stop.clone(), {
+            move |mut stream: TcpStream, peer: SocketAddr| {
+                let accepted = accepted.clone();
+                async move {
+                    let _ = accepted.send(peer);
+                    let _ = stream.read_u8().await;
+                }
+            }
+        }));
+        let first = TcpStream::connect(address).await.unwrap();
+        let second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(arrivals.recv().await, first.local_addr().ok());
+        assert!(arrivals.try_recv().is_err());
+        drop(first);
+        assert_eq!(arrivals.recv().await, second.local_addr().ok());
+        stop.cancel();
+        drop(second);
+        served.await.unwrap();
+    }
+}

@@ -1,0 +1,330 @@
+//! A real node in a folder of its own, driven over real sockets.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";
+
+/// The binary under test, in an environment of nothing but what the test gives it.
+pub fn ksnode(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ksnode"));
+    command.env_clear().env("HOME", home).current_dir(home);
+    command
+}
+
+/// How to start a node.
+pub struct Setup {
+    home: PathBuf,
+    env: Vec<(String, String)>,
+    config: String,
+}
+
+impl Setup {
+    /// A node whose home is `home`, without a rate limit and with [`BOT_TOKEN`] configured.
+    pub fn new(home: &Path) -> Self {
+        Self {
+            home: home.to_owned(),
+            env: Vec::new(),
+            config: String::new(),
+        }
+        .env("KSNODE_SERVER__RATE_LIMIT", "0")
+        .env("KSNODE_IDENTITY__TELEGRAM__BOT_TOKEN", BOT_TOKEN)
+    }
+
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets its configuration file.
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config = toml.into();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = ksnode(&self.home);
+        command.envs(self.env.iter().cloned());
+        command.env("KSNODE_OPS__LISTEN", "127.0.0.1:0");
+        if !self.config.is_empty() {
+            let path = self.home.join("ksnode.toml");
+            std::fs::write(&path, &self.config).unwrap();
+            command.arg("--config").arg(path);
+        }
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn start(&self) -> Node {
+        let log = self.home.join("stderr.log");
+        let stderr = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut printed = String::new();
+        let (url, ops) = loop {
+            let Some(line) = lines.next() else {
+                let status = child.wait().unwrap();
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                panic!("the node ended with {status} before it served: {printed}{log}");
+            };
+            let line = line.unwrap();
+            printed.push_str(&line);
+            printed.push('\n');
+            if let Some(rest) = line.strip_prefix("ksnode serves ") {
+                let (url, ops) = rest.split_once(" (metrics and health: ").unwrap();
+                break (url.to_owned(), ops.trim_end_matches(')').to_owned());
+            }
+        };
+        // The pipe stays open: further output must not end the node.
+        std::thread::spawn(move || lines.for_each(drop));
+        Node {
+            child,
+            url,
+            ops,
+            printed,
+            log,
+        }
+    }
+
+    /// Starts it and waits until it ends by itself, as a node that cannot start does.
+    pub fn fail(&self) -> Output {
+        let mut child = self
+            .command()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = wait_for("the node to end", || child.try_wait().unwrap());
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_end(&mut stdout)
+            .unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_end(&mut stderr)
+            .unwrap();
+        Output {
+            status,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// A running node. Killed when dropped.
+pub struct Node {
+    pub child: Child,
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+    /// The same of its second listener.
+    pub ops: String,
+    /// What it printed until it served.
+    pub printed: String,
+    /// Where its standard error goes.
+    pub log: PathBuf,
+}
+
+impl Node {
+    /// Kills it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks it to stop and waits until it did.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
+        wait_for("the node to stop", || self.child.try_wait().unwrap())
+    }
+
+    pub fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
+    /// `POST` with a bearer token, as clients do.
+    pub fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let authorization = format!("Bearer {token}");
+        self.post_with(path, &[("authorization", &authorization)], body)
+    }
+
+    /// `POST` without a token.
+    pub fn post_open(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body)
+    }
+
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let mut request = agent().post(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::from(request.send_json(body).unwrap())
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        Answer::from(agent().get(format!("{}{path}", self.url)).call().unwrap())
+    }
+
+    pub fn get_ops(&self, path: &str) -> Answer {
+        Answer::from(agent().get(format!("{}{path}", self.ops)).call().unwrap())
+    }
+
+    /// What it logged until now.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An HTTP client to which every status is an answer.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(30)))
+        .build()
+        .into()
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub text: String,
+}
+
+impl From<ureq::http::Response<ureq::Body>> for Answer {
+    fn from(response: ureq::http::Response<ureq::Body>) -> Self {
+        let (head, mut body) = response.into_parts();
+        Self {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            text: body.with_config().limit(50 << 20).read_to_string().unwrap(),
+        }
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts a success and returns its payload, `null` when there is none.
+    #[track_caller]
+    pub fn data(&self) -> Value {
+        assert_eq!(self.status, 200, "{self:?}");
+        let body = self.json();
+        assert_eq!(body["success"], true, "{self:?}");
+        body["data"].clone()
+    }
+
+    /// Asserts a refusal with this status and code and returns its message.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) -> String {
+        let body = self.json();
+        assert_eq!(
+            (self.status, body["code"].as_str()),
+            (status, Some(code)),
+            "{self:?}"
+        );
+        assert_eq!(body["success"], false, "{self:?}");
+        assert_eq!(body.as_object().unwrap().len(), 3, "{self:?}");
+        body["msg"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A Telegram login that verifies under [`BOT_TOKEN`].
+pub fn token(user: u64) -> String {
+    use ksnode::clock::{Clock, SystemClock};
+    let secret = ksnode::config::SecretText::new(BOT_TOKEN.into());
+    ksnode::identity::telegram::sign(&secret, user, SystemClock::new().now())
+}
+
+/// A public key and share that are this number's and nobody else's, in hex.
+pub fn wallet(curve: &str, number: u64) -> Value {
+    json!({"public_key": public_key(curve, number), "share": share(curve, number)})
+}
+
+pub fn public_key(curve: &str, number: u64) -> String {
+    match curve {
+        "secp256k1" => format!("02{}", digest(&format!("{curve} key {number}"))),
+        _ => digest(&format!("{curve} key {number}")),
+    }
+}
+
+pub fn share(curve: &str, number: u64) -> String {
+    digest(&format!("{curve} x {number}")) + &digest(&format!("{curve} y {number}"))
+}
+
+fn digest(text: &str) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(text))
+}
+
+/// Body of a v2 register of user `number`'s both wallets.
+pub fn register_body(number: u64) -> Value {
+    json!({"auth_type": "telegram", "wallets": {
+        "secp256k1": wallet("secp256k1", number),
+        "ed25519": wallet("ed25519", number),
+    }})
+}
+
+/// Body of a v2 get of the same.
+pub fn get_body(number: u64) -> Value {
+    json!({"auth_type": "telegram", "wallets": {
+        "secp256k1": public_key("secp256k1", number),
+        "ed25519": public_key("ed25519", number),
+    }})
+}
+
+/// Polls until there is a value; a minute is for ever here.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        if let Some(value) = poll() {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("waited a minute for {what}");
+}
