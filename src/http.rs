@@ -53,7 +53,7 @@ pub struct Api {
     /// Commit-reveal sessions.
     pub sessions: Sessions,
     /// Who may vouch for a caller.
-    pub identities: Arc<Identities>,
+    pub identities: Identities,
     /// Whether calls must or may be part of a session.
     pub commit_reveal: CommitRevealMode,
     /// What `/status` tells besides.

@@ -33,7 +33,8 @@ use crate::store::{KeychainError, Store, StoreError};
 use crate::tls::{self, ListenError};
 pub use open::{Opened, lock, open, open_existing};
 pub use schema::MIGRATIONS;
-use telemetry::Telemetry;
+use tasks::Background;
+use telemetry::{Reporter, Telemetry};
 
 /// Connections to the listener of metrics and health.
 const OPS_CONNECTIONS: usize = 64;
@@ -74,11 +75,32 @@ pub struct Node {
     front: Front,
     ops: Ops,
     readiness: Readiness,
-    listeners: Vec<TcpListener>,
-    ops_listener: Option<TcpListener>,
+    ports: Ports,
     max_connections: usize,
     deadline: Duration,
-    background: tasks::Background,
+    background: Background,
+}
+
+#[derive(Debug)]
+struct Ports {
+    api: Vec<TcpListener>,
+    ops: Option<TcpListener>,
+}
+
+impl Ports {
+    fn bind(config: &Config) -> Result<Self, ListenError> {
+        let addresses = config.server.listen.iter();
+        Ok(Self {
+            api: addresses
+                .map(|&address| tls::bind("server.listen", address))
+                .collect::<Result<_, _>>()?,
+            ops: config
+                .ops
+                .listen
+                .map(|address| tls::bind("ops.listen", address))
+                .transpose()?,
+        })
+    }
 }
 
 impl Node {
@@ -88,86 +110,60 @@ impl Node {
     /// [`NodeError`]: what is wrong, where, and what to do.
     pub async fn start(config: &Config, clock: SharedClock) -> Result<Self, NodeError> {
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
-        let listeners = config
-            .server
-            .listen
-            .iter()
-            .map(|&address| tls::bind("server.listen", address))
-            .collect::<Result<Vec<_>, _>>()?;
-        let ops_listener = config
-            .ops
-            .listen
-            .map(|address| tls::bind("ops.listen", address))
-            .transpose()?;
+        let ports = Ports::bind(config)?;
         let Opened { store, keys } = open(config, &clock).await?;
-        let node_key = Arc::new(keys.node_key);
         let ring = Arc::new(keys.ring);
+        let node_key = Arc::new(keys.node_key);
         let outbound = Outbound::new(Timeouts::default())?;
-        let identities = Identities::new(&config.identity, clock.clone(), outbound.clone())?;
-        let mut registry = Registry::with_prefix("ksnode");
-        let metrics = HttpMetrics::default();
-        metrics.register(&mut registry);
-        store.register_metrics(&mut registry);
-        identities.register_metrics(&mut registry);
         let shares = KeyShares::new(store.clone(), ring.clone(), clock.clone());
         let sessions = Sessions::new(store.clone(), node_key.clone(), clock.clone());
-        let count = telemetry::total(&shares.count().await?);
-        let public_key = node_key.public_key();
-        let telemetry = config
-            .telemetry
-            .as_ref()
-            .map(|telemetry| {
-                Telemetry::new(
-                    telemetry,
-                    public_key,
-                    shares.clone(),
-                    outbound,
-                    &clock,
-                    count,
-                )
-            })
-            .transpose()?;
-        if let Some(telemetry) = &telemetry {
-            telemetry.register_metrics(&mut registry);
-        }
-        let background = tasks::Background {
-            store: store.clone(),
-            ring,
-            sessions: sessions.clone(),
-            telemetry,
+        let reporter = Reporter {
+            public_key: node_key.public_key(),
+            shares: shares.clone(),
+            outbound: outbound.clone(),
+            clock: clock.clone(),
+        };
+        let telemetry = match &config.telemetry {
+            Some(telemetry) => Some(Telemetry::new(telemetry, reporter).await?),
+            None => None,
         };
         let api = Arc::new(Api {
             store: store.clone(),
             shares,
-            sessions,
-            identities: Arc::new(identities),
+            sessions: sessions.clone(),
+            identities: Identities::new(&config.identity, clock.clone(), outbound)?,
             commit_reveal: config.commit_reveal,
             status: StatusFacts {
-                public_key,
+                public_key: node_key.public_key(),
                 launched: clock.now(),
                 git_hash: option_env!("GIT_HASH"),
                 version: env!("CARGO_PKG_VERSION"),
             },
         });
+        let metrics = HttpMetrics::default();
+        let registry = registry(&metrics, &api, telemetry.as_ref());
         let readiness = Readiness::default();
-        let ops = Ops::new(api.clone(), readiness.clone(), registry);
-        let front = Front::new(api, front_options(config), metrics, clock)?;
         Ok(Self {
+            ops: Ops::new(api.clone(), readiness.clone(), registry),
+            front: Front::new(api, front_options(config), metrics, clock)?,
+            background: Background {
+                store: store.clone(),
+                ring,
+                sessions,
+                telemetry,
+            },
             store,
-            front,
-            ops,
             readiness,
-            listeners,
-            ops_listener,
+            ports,
             max_connections: config.server.max_connections,
             deadline: config.server.shutdown,
-            background,
         })
     }
 
     /// Where the API is served; port 0 of the configuration has become a real one.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners
+        self.ports
+            .api
             .iter()
             .filter_map(|listener| listener.local_addr().ok())
             .collect()
@@ -175,7 +171,7 @@ impl Node {
 
     /// Where metrics and health are served.
     pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ops_listener.as_ref()?.local_addr().ok()
+        self.ports.ops.as_ref()?.local_addr().ok()
     }
 
     /// Serves until `stop`, then ends in order. Returns true when all requests under way were finished in time.
@@ -183,10 +179,10 @@ impl Node {
         let background = self.background.start(&stop);
         // Health is answered until the very end, so that a stop can be watched.
         let ops_stop = CancellationToken::new();
-        let ops = tokio::spawn(run_ops(self.ops_listener, self.ops, ops_stop.clone()));
+        let ops = tokio::spawn(run_ops(self.ports.ops, self.ops, ops_stop.clone()));
         let serving = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.max_connections));
-        for listener in self.listeners {
+        for listener in self.ports.api {
             let front = self.front.clone();
             let stopping = stop.clone();
             let handler =
@@ -225,6 +221,18 @@ async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: CancellationToke
         let handler = move |stream, _| serve_ops(stream, ops.clone(), stopping.clone());
         tls::serve(listener, permits, stop, handler).await;
     }
+}
+
+/// Everything that the rooms count.
+fn registry(metrics: &HttpMetrics, api: &Api, telemetry: Option<&Telemetry>) -> Registry {
+    let mut registry = Registry::with_prefix("ksnode");
+    metrics.register(&mut registry);
+    api.store.register_metrics(&mut registry);
+    api.identities.register_metrics(&mut registry);
+    if let Some(telemetry) = telemetry {
+        telemetry.register_metrics(&mut registry);
+    }
+    registry
 }
 
 fn front_options(config: &Config) -> FrontOptions {

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 
+use super::NodeError;
 use crate::clock::SharedClock;
 use crate::config;
 use crate::service::outbound::{Endpoint, Outbound, OutboundError};
@@ -36,15 +37,21 @@ struct Labels {
     outcome: &'static str,
 }
 
+/// Who reports, on what, and by which way.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    pub(super) public_key: [u8; 32],
+    pub(super) shares: KeyShares,
+    pub(super) outbound: Outbound,
+    pub(super) clock: SharedClock,
+}
+
 #[derive(Debug)]
 pub(super) struct Telemetry {
     endpoint: Endpoint,
     headers: HeaderMap,
     interval: Duration,
-    public_key: String,
-    shares: KeyShares,
-    outbound: Outbound,
-    clock: SharedClock,
+    reporter: Reporter,
     /// The receiver alerts when the count falls, so a failing database reports the last one that was known.
     last_count: AtomicU64,
     reports: Family<Labels, Counter>,
@@ -52,14 +59,10 @@ pub(super) struct Telemetry {
 }
 
 impl Telemetry {
-    pub(super) fn new(
+    pub(super) async fn new(
         config: &config::Telemetry,
-        public_key: [u8; 32],
-        shares: KeyShares,
-        outbound: Outbound,
-        clock: &SharedClock,
-        count: u64,
-    ) -> Result<Self, OutboundError> {
+        reporter: Reporter,
+    ) -> Result<Self, NodeError> {
         let mut headers = HeaderMap::new();
         let mut password =
             HeaderValue::from_str(config.password.expose()).map_err(|_| OutboundError::Setup {
@@ -71,11 +74,8 @@ impl Telemetry {
             endpoint: format!("{}{PATH}", config.base_url).parse()?,
             headers,
             interval: config.interval,
-            public_key: hex::encode(public_key),
-            shares,
-            outbound,
-            clock: clock.clone(),
-            last_count: AtomicU64::new(count),
+            last_count: AtomicU64::new(total(&reporter.shares.count().await?)),
+            reporter,
             reports: Family::default(),
             delivered_at: Gauge::default(),
         })
@@ -107,12 +107,14 @@ impl Telemetry {
     async fn report(&self) {
         let report = self.measure().await;
         let sent = self
+            .reporter
             .outbound
             .post_json(&self.endpoint, self.headers.clone(), &report)
             .await;
         let outcome = match sent {
             Ok(()) => {
-                self.delivered_at.set(self.clock.now().as_seconds());
+                self.delivered_at
+                    .set(self.reporter.clock.now().as_seconds());
                 "delivered"
             }
             Err(error) => {
@@ -124,7 +126,7 @@ impl Telemetry {
     }
 
     async fn measure(&self) -> Report {
-        let payload = match self.shares.count().await {
+        let payload = match self.reporter.shares.count().await {
             Ok(counts) => {
                 let total = total(&counts);
                 self.last_count.store(total, Ordering::Relaxed);
@@ -142,7 +144,7 @@ impl Telemetry {
             }
         };
         Report {
-            public_key: self.public_key.clone(),
+            public_key: hex::encode(self.reporter.public_key),
             key_share_count: self.last_count.load(Ordering::Relaxed),
             payload,
         }
@@ -150,6 +152,6 @@ impl Telemetry {
 }
 
 /// All shares together.
-pub(super) fn total(counts: &[ShareCount]) -> u64 {
+fn total(counts: &[ShareCount]) -> u64 {
     counts.iter().map(|count| count.shares).sum()
 }
