@@ -11,7 +11,9 @@ use super::wire::{CommitBody, CommitData, FailureBody, SuccessBody, bytes};
 use crate::config::CommitRevealMode;
 use crate::shares::{Commitment, OperationType};
 
-/// `POST /keyshare/v2/commit`, also reachable as `/commit-reveal/v2/commit`. Needs no token.
+/// Begin a session; needs no token
+///
+/// Also reachable as `/commit-reveal/v2/commit`.
 #[utoipa::path(
     post, path = "/keyshare/v2/commit", tag = "Commit-reveal", request_body = CommitBody,
     responses(

@@ -127,7 +127,7 @@ impl Front {
             %method,
             path,
             status = answer.status().as_u16(),
-            ms = took.as_secs_f64() * 1000.0,
+            ms = milliseconds(took),
             %address,
             id,
         );
@@ -248,6 +248,11 @@ impl Shared {
         }
         cors::allow(headers);
     }
+}
+
+/// To the microsecond, which is what can be believed of it.
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {

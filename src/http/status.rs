@@ -41,7 +41,7 @@ pub(super) struct StatusBody {
     version: &'static str,
 }
 
-/// `GET /status`: always 200.
+/// Tell how the node is; always 200
 #[utoipa::path(get, path = "/status", tag = "Status", responses((status = 200, body = StatusBody)))]
 pub(super) async fn status(api: &Api) -> Answer {
     let alive: Result<i64, StoreError> = api
@@ -61,7 +61,7 @@ pub(super) async fn status(api: &Api) -> Answer {
     json(StatusCode::OK, &body)
 }
 
-/// `GET /`: the network's liveness check.
+/// `GET /`: the network's liveness check, which wants exactly this.
 pub(super) fn liveness() -> Answer {
     with_type(
         StatusCode::OK,

@@ -11,7 +11,7 @@ use super::wire::{
 use super::{Api, wire};
 use crate::shares::ShareError;
 
-/// `POST /keyshare/v1/register`
+/// Store a share under a new public key
 #[utoipa::path(
     post, path = "/keyshare/v1/register", tag = "Key shares, v1", request_body = RegisterV1,
     responses(
@@ -29,7 +29,7 @@ pub(super) async fn register(api: &Api, call: &Call) -> CallResult<Done> {
     Ok(None)
 }
 
-/// `POST /keyshare/v1`
+/// Give the caller's share back
 #[utoipa::path(
     post, path = "/keyshare/v1", tag = "Key shares, v1", request_body = GetV1,
     responses(
@@ -46,7 +46,7 @@ pub(super) async fn get(api: &Api, call: &Call) -> CallResult<ShareData> {
     Ok(shares.into_iter().next().map(ShareData::from))
 }
 
-/// `POST /keyshare/v1/check`, which needs no token.
+/// Tell whether a share exists; needs no token
 #[utoipa::path(
     post, path = "/keyshare/v1/check", tag = "Key shares, v1", request_body = CheckV1,
     responses(
@@ -68,7 +68,7 @@ pub(super) async fn check(api: &Api, call: &Call) -> CallResult<ExistsData> {
         .map(|exists| ExistsData { exists }))
 }
 
-/// `POST /keyshare/v1/reshare`
+/// Confirm that the stored share is the one given
 #[utoipa::path(
     post, path = "/keyshare/v1/reshare", tag = "Key shares, v1", request_body = RegisterV1,
     responses(

@@ -11,7 +11,7 @@ use super::wire::{
 };
 use crate::shares::{ApiName, CurveType, PublicKey};
 
-/// `POST /keyshare/v2`
+/// Give the caller's shares back
 #[utoipa::path(
     post, path = "/keyshare/v2", tag = "Key shares, v2", request_body = GetV2,
     responses(
@@ -32,7 +32,7 @@ pub(super) async fn get(api: &Api, call: &Call) -> CallResult<ByCurve<ShareData>
     )))
 }
 
-/// `POST /keyshare/v2/check`, which needs no token.
+/// Tell whether shares exist; needs no token
 #[utoipa::path(
     post, path = "/keyshare/v2/check", tag = "Key shares, v2", request_body = CheckV2,
     responses(
@@ -48,7 +48,7 @@ pub(super) async fn check(api: &Api, call: &Call) -> CallResult<ByCurve<ExistsDa
     Ok(Some(by_curve(&keys, answers)))
 }
 
-/// `POST /keyshare/v2/register`
+/// Store the shares of both curves under new public keys, both or neither
 #[utoipa::path(
     post, path = "/keyshare/v2/register", tag = "Key shares, v2", request_body = RegisterV2,
     responses(
@@ -71,7 +71,7 @@ pub(super) async fn register(api: &Api, call: &Call) -> CallResult<Done> {
     Ok(None)
 }
 
-/// `POST /keyshare/v2/register/ed25519`
+/// Store an ed25519 share for a user who has a secp256k1 wallet
 #[utoipa::path(
     post, path = "/keyshare/v2/register/ed25519", tag = "Key shares, v2", request_body = WalletBody,
     responses(
@@ -91,7 +91,7 @@ pub(super) async fn register_ed25519(api: &Api, call: &Call) -> CallResult<Done>
     Ok(None)
 }
 
-/// `POST /keyshare/v2/reshare`
+/// Confirm that the stored shares are those given, all or none
 #[utoipa::path(
     post, path = "/keyshare/v2/reshare", tag = "Key shares, v2", request_body = ReshareV2,
     responses(
@@ -110,7 +110,7 @@ pub(super) async fn reshare(api: &Api, call: &Call) -> CallResult<Done> {
     Ok(None)
 }
 
-/// `POST /keyshare/v2/reshare/register`
+/// Store shares on a node that joins during a reshare
 #[utoipa::path(
     post, path = "/keyshare/v2/reshare/register", tag = "Key shares, v2", request_body = ReshareV2,
     responses(

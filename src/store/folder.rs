@@ -87,7 +87,17 @@ impl FolderLock {
     /// [`StoreError::Io`].
     pub fn set_node_id(&self, node_id: Uuid) -> Result<(), StoreError> {
         let path = self.folder.join(NODE_ID_FILE);
-        std::fs::write(&path, format!("{node_id}\n")).map_err(|error| StoreError::io(&path, error))
+        let written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .and_then(|mut file| {
+                writeln!(file, "{node_id}")?;
+                file.sync_all()
+            });
+        written.map_err(|error| StoreError::io(&path, error))
     }
 }
 
