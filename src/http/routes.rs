@@ -105,10 +105,12 @@ impl Endpoint {
 pub(super) fn routes(
     api: Arc<Api>,
 ) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
+    // Folded from the end, so that the first path is compared first and the others not at all.
     let endpoint = Endpoint::ALL
         .into_iter()
+        .rev()
         .map(Endpoint::filter)
-        .reduce(|one, other| one.or(other).unify().boxed())
+        .reduce(|rest, one| one.or(rest).unify().boxed())
         .unwrap_or_else(|| warp::any().and_then(async || Err(warp::reject())).boxed());
     endpoint
         .and(warp::method())

@@ -5,7 +5,7 @@
 
 mod daily;
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal};
 use std::path::PathBuf;
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -19,6 +19,8 @@ use daily::DailyFile;
 
 /// Records that may wait to be written: some 2 MB.
 const LINES: usize = 8192;
+/// Bytes of records that one write takes.
+const BUFFER: usize = 64 * 1024;
 
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +79,11 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
 }
 
 fn writer(name: &str, to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
+    // The thread flushes when nothing waits: under load many records share one write.
     NonBlockingBuilder::default()
         .buffered_lines_limit(LINES)
         .thread_name(name)
-        .finish(to)
+        .finish(BufWriter::with_capacity(BUFFER, to))
 }
 
 fn layer(format: LogFormat, to: NonBlocking, colours: bool, time: bool) -> BoxedLayer {
