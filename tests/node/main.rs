@@ -13,6 +13,9 @@
     reason = "a test may do what the node must not"
 )]
 
+mod api_v1;
+mod concurrency;
 mod config;
 mod round_trip;
 mod support;
+mod wire;

@@ -316,6 +316,13 @@ pub fn get_body(number: u64) -> Value {
     }})
 }
 
+/// A connection of the test's own to the database of the node whose home is `home`.
+pub fn database(home: &Path) -> rusqlite::Connection {
+    let database = rusqlite::Connection::open(home.join(".local/share/ksnode/ksnode.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    database
+}
+
 /// Polls until there is a value; a minute is for ever here.
 #[track_caller]
 pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
