@@ -14,6 +14,7 @@
 )]
 
 mod api_v1;
+mod api_v2;
 mod concurrency;
 mod config;
 mod round_trip;
