@@ -246,3 +246,80 @@ fn a_node_that_joins_during_a_reshare_stores_for_new_users() {
     join(4, &half).refused(409, "DUPLICATE_PUBLIC_KEY");
     post(&node, "", 4, &get_body(4)).refused(404, "USER_NOT_FOUND");
 }
+
+#[test]
+fn wallets_are_an_object_with_a_curve_at_least() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Setup::new(home.path()).start();
+    done(&post(&node, "/register", 1, &register_body(1)));
+    let keys = [public_key("secp256k1", 1), public_key("ed25519", 1)];
+    let both = CURVES.map(|curve| wallet(curve, 1));
+    let fields = CURVES.map(|curve| json!([public_key(curve, 1), share(curve, 1)]));
+    let text = json!(format!("x, expected {}", share("secp256k1", 1)));
+    for call in ["", "/check", "/register", "/reshare", "/reshare/register"] {
+        for wrong in [
+            json!(null),
+            json!([]),
+            json!(["secp256k1"]),
+            json!([null, null]),
+            json!(keys),
+            json!(both),
+            json!({"secp256k1": fields[0], "ed25519": fields[1]}),
+            json!("wallets"),
+            text.clone(),
+            json!(0),
+            json!(false),
+            json!({}),
+            json!({"secp256k1": null, "ed25519": null}),
+            json!({"p256": keys[0]}),
+            json!({"secp256k1": 5, "ed25519": 5}),
+            json!({"secp256k1": true}),
+        ] {
+            let mut body = wallets(wrong);
+            body["user_auth_id"] = json!("telegram_1");
+            let answer = post(&node, call, 1, &body);
+            let message = answer.refused(400, "INVALID_REQUEST");
+            assert!(message.contains("wallets"), "{call} {body}: {message}");
+            assert!(!answer.text.contains(&share("secp256k1", 1)), "{answer:?}");
+        }
+        let mut body = json!({"auth_type": "telegram", "user_auth_id": "telegram_1"});
+        let message = post(&node, call, 1, &body).refused(400, "INVALID_REQUEST");
+        assert!(message.contains("wallets"), "{message}");
+        // A whole body in an array is none either.
+        body = json!([register_body(1)["wallets"]]);
+        node.post_open(&format!("/keyshare/v2{call}"), &body)
+            .refused(400, "INVALID_REQUEST");
+    }
+    for curve in CURVES {
+        let mut body = register_body(2);
+        body["wallets"][curve] = json!(null);
+        post(&node, "/register", 2, &body).refused(400, "INVALID_REQUEST");
+        body["wallets"].as_object_mut().unwrap().remove(curve);
+        let message = post(&node, "/register", 2, &body).refused(400, "INVALID_REQUEST");
+        assert!(message.contains(curve), "{message}");
+        for field in ["public_key", "share"] {
+            for call in ["/register", "/reshare", "/reshare/register"] {
+                let mut body = register_body(2);
+                body["wallets"][curve][field] = json!({"hex": share(curve, 2)});
+                let answer = post(&node, call, 2, &body);
+                let message = answer.refused(400, "INVALID_REQUEST");
+                assert!(
+                    message.contains(&format!("wallets.{curve}.{field}")),
+                    "{message}"
+                );
+                assert!(!answer.text.contains(&share(curve, 2)), "{answer:?}");
+            }
+        }
+        for call in ["/register", "/reshare", "/reshare/register"] {
+            let mut body = register_body(2);
+            body["wallets"][curve]["public_key"] = json!("00");
+            post(&node, call, 2, &body).refused(400, "PUBLIC_KEY_INVALID");
+            body = register_body(2);
+            body["wallets"][curve]["share"] = json!(format!("{}0", share(curve, 2)));
+            let answer = post(&node, call, 2, &body);
+            answer.refused(400, "SHARE_INVALID");
+            assert!(!answer.text.contains(&share(curve, 2)), "{answer:?}");
+        }
+    }
+    post(&node, "", 2, &get_body(2)).refused(404, "USER_NOT_FOUND");
+}
