@@ -15,8 +15,10 @@
 
 mod api_v1;
 mod api_v2;
+mod commit_reveal;
 mod concurrency;
 mod config;
 mod round_trip;
+mod status;
 mod support;
 mod wire;
