@@ -18,6 +18,7 @@ mod api_v2;
 mod commit_reveal;
 mod concurrency;
 mod config;
+mod envelope;
 mod round_trip;
 mod status;
 mod support;
