@@ -19,6 +19,7 @@ mod commit_reveal;
 mod concurrency;
 mod config;
 mod envelope;
+mod limits;
 mod round_trip;
 mod status;
 mod support;
