@@ -1,18 +1,21 @@
 //! Every sentence of api.md's "Commit-reveal".
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod modes;
+mod order;
+mod races;
+
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
-use ksnode::clock::{Clock, SystemClock};
+use ksnode::clock::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::support::{
-    Answer, BOT_TOKEN, Node, Setup, database, get_body, public_key, register_body, share, token,
-    wallet,
+    Answer, BOT_TOKEN, Node, Setup, database, get_body, register_body, share, token, wallet,
 };
-use crate::wire::{post_bytes, race};
 
 /// A client inside a session.
 struct Session {
@@ -23,13 +26,14 @@ struct Session {
     node_key: String,
 }
 
-/// A token of the user's that no other session of this program has.
+/// A token of the user's that no other session of this program has: each is a second older than the one before.
 fn fresh_token(user: u64) -> String {
-    static USED: AtomicU64 = AtomicU64::new(0);
-    let age = std::time::Duration::from_secs(USED.fetch_add(1, Ordering::Relaxed));
-    let at = SystemClock::new().now().minus(age);
+    static OLDEST: LazyLock<Mutex<Timestamp>> =
+        LazyLock::new(|| Mutex::new(SystemClock::new().now()));
+    let mut oldest = OLDEST.lock().unwrap();
+    *oldest = oldest.minus(Duration::from_secs(1));
     let secret = ksnode::config::SecretText::new(BOT_TOKEN.into());
-    ksnode::identity::telegram::sign(&secret, user, at)
+    ksnode::identity::telegram::sign(&secret, user, *oldest)
 }
 
 fn sha256(text: &str) -> [u8; 32] {
@@ -123,12 +127,6 @@ fn body_of(call: (&str, &str), number: u64) -> Value {
         }
         _ => register_body(number),
     }
-}
-
-fn node_with(home: &tempfile::TempDir, mode: &str) -> Node {
-    Setup::new(home.path())
-        .env("KSNODE_COMMIT_REVEAL__MODE", mode)
-        .start()
 }
 
 fn register(node: &Node, user: u64) {
@@ -255,102 +253,6 @@ fn each_operation_allows_its_calls_and_its_last_completes_it() {
     assert_eq!(session.stored(home.path()), ("COMPLETED".into(), 1));
 }
 
-/// Every request fails the check of its row and all later ones that it can: the answer tells which came first.
-#[test]
-fn checks_come_in_their_order() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Setup::new(home.path()).start();
-    for user in [1, 2] {
-        register(&node, user);
-    }
-    let post = |token: Option<&str>, body: &Value| match token {
-        Some(token) => node.post(GET.0, token, body),
-        None => node.post_open(GET.0, body),
-    };
-    let stranger = fresh_token(2);
-    let with = |body: &Value, field: &str, value: Value| {
-        let mut body = body.clone();
-        body[field] = value;
-        body
-    };
-
-    // Both fields or none.
-    let session = Session::begun(&node, 1, "sign_up");
-    let bad = json!({"auth_type": "telegram", "cr_signature": "zz", "cr_session_id": session.id});
-    for field in ["cr_signature", "cr_session_id"] {
-        post(None, &with(&bad, field, json!(null))).refused(400, "INVALID_REQUEST");
-        let typed = post(None, &with(&bad, field, json!(5))).refused(400, "INVALID_REQUEST");
-        assert!(typed.contains(field), "{typed}");
-    }
-    // Known.
-    for id in [Uuid::new_v4().to_string(), "no uuid".into(), String::new()] {
-        post(None, &with(&bad, "cr_session_id", json!(id))).refused(404, "SESSION_NOT_FOUND");
-    }
-    // State, before expiry.
-    let expire = |session: &Session, state: &str| {
-        let id: Uuid = session.id.parse().unwrap();
-        database(home.path())
-            .execute(
-                "UPDATE session SET expires_at = 1700000000000, state = ?2 WHERE session_id = ?1",
-                rusqlite::params![id.as_bytes(), state],
-            )
-            .unwrap();
-    };
-    expire(&session, "COMPLETED");
-    let message = post(None, &bad).refused(400, "INVALID_REQUEST");
-    assert!(message.contains("COMPLETED"), "{message}");
-    // Expiry, before what is allowed.
-    expire(&session, "COMMITTED");
-    post(None, &bad).refused(410, "SESSION_EXPIRED");
-    // Allowed, before the signature's form.
-    let session = Session::begun(&node, 1, "sign_up");
-    let bad = with(&bad, "cr_session_id", json!(session.id));
-    let message = post(None, &bad).refused(400, "INVALID_REQUEST");
-    assert!(message.contains("not allowed"), "{message}");
-    // The signature's form, before the bearer.
-    let session = Session::begun(&node, 1, "sign_in");
-    let bad = with(&bad, "cr_session_id", json!(session.id));
-    let good = session.signature(GET.1);
-    for malformed in [
-        "zz".to_owned(),
-        String::new(),
-        good[2..].to_owned(),
-        format!("{good}00"),
-        format!("0x{good}"),
-        format!("zz{}", &good[2..]),
-    ] {
-        post(None, &with(&bad, "cr_signature", json!(malformed))).refused(400, "INVALID_SIGNATURE");
-    }
-    // The bearer, before its hash.
-    let wrong = with(&bad, "cr_signature", json!("00".repeat(64)));
-    post(None, &wrong).refused(401, "UNAUTHORIZED");
-    let basic = [("authorization", "Basic abc")];
-    node.post_with(GET.0, &basic, &wrong)
-        .refused(401, "UNAUTHORIZED");
-    // The hash, before the signature; a token that would not verify does not come so far.
-    for token in [stranger.as_str(), "nonsense"] {
-        let message = post(Some(token), &wrong).refused(400, "INVALID_REQUEST");
-        assert!(message.contains("id_token_hash mismatch"), "{message}");
-    }
-    let other_type = with(&wrong, "auth_type", json!("google"));
-    let message = post(Some(&session.token), &other_type).refused(400, "INVALID_REQUEST");
-    assert!(message.contains("id_token_hash mismatch"), "{message}");
-    // The signature, before anything else in the body.
-    post(Some(&session.token), &wrong).refused(400, "INVALID_SIGNATURE");
-    for api in ["register", "get_key_shares ", ""] {
-        let other = with(&bad, "cr_signature", json!(session.signature(api)));
-        post(Some(&session.token), &other).refused(400, "INVALID_SIGNATURE");
-    }
-    // After all of it, the body is looked at, and nothing was recorded on the way.
-    let empty = session.signed(GET.1, json!({"auth_type": "telegram"}));
-    post(Some(&session.token), &empty).refused(400, "INVALID_REQUEST");
-    assert_eq!(session.stored(home.path()), ("COMMITTED".into(), 0));
-    let upper = session.signature(GET.1).to_uppercase();
-    let mut body = session.signed(GET.1, get_body(1));
-    body["cr_signature"] = json!(upper);
-    post(Some(&session.token), &body).data();
-}
-
 #[test]
 fn the_committed_token_must_verify() {
     let home = tempfile::tempdir().unwrap();
@@ -412,134 +314,4 @@ fn a_call_that_failed_may_be_tried_again() {
     let secp = json!({"auth_type": "telegram", "wallets": {"secp256k1": wallet("secp256k1", 3)}});
     join.call(&node, JOIN, secp).data();
     add.call(&node, ADD, body_of(ADD, 3)).data();
-}
-
-#[test]
-fn of_racing_calls_one_takes_effect() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Setup::new(home.path()).start();
-    register(&node, 1);
-    for round in 0..20_u64 {
-        // Identical calls.
-        for (operation, call, user) in [
-            ("sign_in", GET, 1),
-            ("sign_in_reshare", GET, 1),
-            ("sign_in_reshare", RESHARE, 1),
-            ("sign_up", REGISTER, 100 + round),
-            ("register_reshare", JOIN, 200 + round),
-        ] {
-            let session = Session::begun(&node, user, operation);
-            let body = session.signed(call.1, body_of(call, user));
-            let requests = vec![post_bytes(call.0, &session.token, &body); 6];
-            let answers = race(&node, &requests);
-            let won = answers.iter().filter(|answer| answer.status == 200);
-            assert_eq!(won.count(), 1, "{operation}: {answers:?}");
-            for answer in answers.iter().filter(|answer| answer.status != 200) {
-                assert!([400, 409].contains(&answer.status), "{answer:?}");
-                assert_eq!(answer.json()["code"], "INVALID_REQUEST", "{answer:?}");
-            }
-            assert_eq!(session.stored(home.path()).1, 1);
-        }
-        // One session, different new wallets: those of one call are stored.
-        let user = 300 + round;
-        let session = Session::begun(&node, user, "sign_up");
-        let numbers: Vec<u64> = (0..6).map(|racer| user * 10 + racer).collect();
-        let requests: Vec<_> = numbers
-            .iter()
-            .map(|&number| {
-                let body = session.signed(REGISTER.1, register_body(number));
-                post_bytes(REGISTER.0, &session.token, &body)
-            })
-            .collect();
-        let answers = race(&node, &requests);
-        for (number, answer) in numbers.into_iter().zip(&answers) {
-            let key =
-                json!({"auth_type": "telegram", "public_key": public_key("secp256k1", number)});
-            let stored = node.post("/keyshare/v1", &token(user), &key);
-            assert_eq!(stored.status == 200, answer.status == 200, "{answers:?}");
-        }
-        let won = answers.iter().filter(|answer| answer.status == 200);
-        assert_eq!(won.count(), 1, "{answers:?}");
-    }
-}
-
-#[test]
-fn racing_commitments_make_one_session() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Setup::new(home.path()).start();
-    for _ in 0..20 {
-        let commitment = Session::new(1, "sign_in").commitment();
-        let requests = vec![post_bytes("/keyshare/v2/commit", "", &commitment); 6];
-        let answers = race(&node, &requests);
-        let (made, refused): (Vec<_>, Vec<_>) =
-            answers.iter().partition(|answer| answer.status == 200);
-        assert_eq!(made.len(), 1, "{answers:?}");
-        for answer in refused {
-            answer.refused(409, "SESSION_ALREADY_EXISTS");
-        }
-    }
-}
-
-#[test]
-fn sessions_are_optional_unless_configured_otherwise() {
-    let home = tempfile::tempdir().unwrap();
-    let node = Setup::new(home.path()).start();
-    register(&node, 1);
-    node.post(GET.0, &token(1), &get_body(1)).data();
-    let mut null = get_body(1);
-    null["cr_session_id"] = json!(null);
-    null["cr_signature"] = json!(null);
-    node.post(GET.0, &token(1), &null).data();
-}
-
-#[test]
-fn where_sessions_are_required_nothing_goes_without() {
-    let home = tempfile::tempdir().unwrap();
-    let node = node_with(&home, "required");
-    for call in CALLS {
-        node.post(call.0, &token(1), &body_of(call, 1))
-            .refused(400, "INVALID_REQUEST");
-    }
-    let up = Session::begun(&node, 1, "sign_up");
-    up.call(&node, REGISTER, register_body(1)).data();
-    // The first generation knows no sessions and would be a way around.
-    let mut v1 = wallet("secp256k1", 1);
-    v1["auth_type"] = json!("telegram");
-    for call in ["", "/register", "/reshare"] {
-        let path = format!("/keyshare/v1{call}");
-        node.post(&path, &token(1), &v1)
-            .refused(400, "INVALID_REQUEST");
-        let session = Session::begun(&node, 1, "sign_in");
-        node.post(&path, &session.token, &session.signed(GET.1, v1.clone()))
-            .refused(400, "INVALID_REQUEST");
-    }
-    // What takes no token goes on.
-    v1["user_auth_id"] = json!("telegram_1");
-    assert_eq!(
-        node.post_open("/keyshare/v1/check", &v1).data(),
-        json!({"exists": true})
-    );
-    let mut v2 = get_body(1);
-    v2["user_auth_id"] = json!("telegram_1");
-    node.post_open("/keyshare/v2/check", &v2).data();
-    let sign_in = Session::begun(&node, 1, "sign_in");
-    sign_in.call(&node, GET, get_body(1)).data();
-}
-
-#[test]
-fn where_sessions_are_off_they_are_ignored_and_not_made() {
-    let home = tempfile::tempdir().unwrap();
-    let node = node_with(&home, "off");
-    register(&node, 1);
-    let session = Session::new(1, "sign_in");
-    for path in ["/keyshare/v2/commit", "/commit-reveal/v2/commit"] {
-        node.post_open(path, &session.commitment())
-            .refused(400, "INVALID_REQUEST");
-    }
-    for _ in 0..2 {
-        session.call(&node, GET, get_body(1)).data();
-    }
-    let mut half = get_body(1);
-    half["cr_signature"] = json!("nonsense");
-    node.post(GET.0, &token(1), &half).data();
 }

@@ -171,7 +171,7 @@ fn bodies_that_are_not_json() {
                 "{{\"public_key\":\"{}\",\"share\":\"{secret}\" \"x\"",
                 public_key("secp256k1", 1)
             ),
-            &format!("{secret}"),
+            &secret,
             &format!("\"{secret}\""),
         ] {
             let answer = post(path, "application/json", body.as_bytes());
@@ -306,29 +306,36 @@ fn headers_that_are_too_large() {
     refused(&send(&node, with("x: y\r\n".repeat(150))), 431);
 }
 
-/// The one test that waits: for the 15 seconds that a client has for a body.
+/// The one test that waits: for the 15 seconds that a client has for a body and the 30 for headers.
 #[test]
-fn a_body_that_does_not_come() {
+fn clients_that_are_slow() {
     let home = tempfile::tempdir().unwrap();
     let node = Setup::new(home.path()).start();
     let begun = Instant::now();
-    let mut slow: Vec<Wire> = ["", "{\"auth_type\":"]
-        .into_iter()
-        .map(|start| {
-            let mut wire = Wire::to(&node);
-            wire.send(format!(
-                "POST /keyshare/v2 HTTP/1.1\r\nhost: node\r\ncontent-length: 100\r\n\r\n{start}"
-            ));
-            wire
-        })
-        .collect();
-    // Others do not wait for them.
-    assert_eq!(node.get("/").text, "Ok");
-    for wire in &mut slow {
+    let open = |bytes: &str| {
+        let mut wire = Wire::to(&node);
+        wire.send(bytes);
+        wire
+    };
+    let post = "POST /keyshare/v2 HTTP/1.1\r\nhost: node\r\ncontent-length: 100\r\n\r\n";
+    let mut bodies = [open(post), open(&format!("{post}{{\"auth_type\":"))];
+    let mut headers = [
+        open(""),
+        open("GET / HT"),
+        open("GET / HTTP/1.1\r\nhost: node\r\n"),
+    ];
+    let mut idle = open("GET / HTTP/1.1\r\nhost: node\r\n\r\n");
+    assert_eq!(idle.answer().text, "Ok");
+    for wire in &mut bodies {
         refused(&wire.answer(), 408);
         assert!(wire.rest().is_empty());
     }
-    assert!(begun.elapsed() < Duration::from_secs(30));
+    // Others do not wait for them.
+    assert_eq!(node.get("/").text, "Ok");
+    assert!(begun.elapsed() < Duration::from_secs(29), "{begun:?}");
+    for wire in headers.iter_mut().chain([&mut idle]) {
+        assert!(wire.rest().is_empty());
+    }
 }
 
 #[test]

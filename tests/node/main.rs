@@ -19,6 +19,8 @@ mod commit_reveal;
 mod concurrency;
 mod config;
 mod envelope;
+mod identities;
+mod issuer;
 mod limits;
 mod round_trip;
 mod status;

@@ -36,9 +36,15 @@ impl Setup {
     }
 
     /// Sets a variable of its environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub fn env(self, name: &str, value: &str) -> Self {
+        let mut this = self.without(name);
+        this.env.push((name.into(), value.into()));
+        this
+    }
+
+    /// Takes a variable away from it.
+    pub fn without(mut self, name: &str) -> Self {
         self.env.retain(|(known, _)| known != name);
-        self.env.push((name.into(), value.into()));
         self
     }
 
