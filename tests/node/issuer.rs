@@ -1,9 +1,9 @@
-//! Identity providers on loopback: an HTTP server that answers what it is told, and keys that sign ID tokens.
+//! Identity providers and other receivers on loopback: an HTTP server that answers what it is told, and keys that sign ID tokens.
 //!
 //! Tokens are put together by hand, so that what is verified was not made by the library that verifies it.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -30,7 +30,16 @@ enum Reply {
 #[derive(Default)]
 struct Script {
     replies: HashMap<String, Reply>,
-    hits: HashMap<String, usize>,
+    seen: Vec<Seen>,
+}
+
+/// A request as it came.
+#[derive(Clone)]
+pub struct Seen {
+    path: String,
+    /// By name, in lower case.
+    pub headers: HashMap<String, String>,
+    pub body: String,
 }
 
 /// The server. Its threads end with the program.
@@ -86,31 +95,29 @@ impl Issuer {
 
     /// How often `path` was asked.
     pub fn hits(&self, path: &str) -> usize {
+        self.seen(path).len()
+    }
+
+    /// What came to `path`.
+    pub fn seen(&self, path: &str) -> Vec<Seen> {
         let script = self.script.lock().unwrap();
-        script.hits.get(path).copied().unwrap_or(0)
+        let seen = script.seen.iter().filter(|seen| seen.path == path);
+        seen.cloned().collect()
     }
 }
 
 fn serve(stream: TcpStream, script: &Mutex<Script>) -> Option<()> {
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     loop {
-        let request = lines.next()?.ok()?;
-        let path = request.split(' ').nth(1)?.to_owned();
-        let mut token = String::new();
-        loop {
-            let line = lines.next()?.ok()?;
-            if line.is_empty() {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("authorization: Bearer ") {
-                token = value.to_owned();
-            }
-        }
+        let seen = read(&mut reader)?;
+        let authorization = seen.headers.get("authorization").cloned();
+        let token = authorization.unwrap_or_default().replace("Bearer ", "");
         let reply = {
             let mut script = script.lock().unwrap();
-            *script.hits.entry(path.clone()).or_default() += 1;
-            script.replies.get(&path).cloned()
+            let reply = script.replies.get(&seen.path).cloned();
+            script.seen.push(seen);
+            reply
         };
         let refused = |status| (status, "{}".to_owned());
         let (status, body) = match reply {
@@ -127,6 +134,29 @@ fn serve(stream: TcpStream, script: &Mutex<Script>) -> Option<()> {
         );
         stream.write_all((head + &body).as_bytes()).ok()?;
     }
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+    let mut lines = reader.by_ref().lines();
+    let request = lines.next()?.ok()?;
+    let mut headers = HashMap::new();
+    loop {
+        let line = lines.next()?.ok()?;
+        let Some((name, value)) = line.split_once(": ") else {
+            break;
+        };
+        headers.insert(name.to_lowercase(), value.to_owned());
+    }
+    let length = headers
+        .get("content-length")
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Seen {
+        path: request.split(' ').nth(1)?.to_owned(),
+        headers,
+        body: String::from_utf8(body).unwrap(),
+    })
 }
 
 /// A key pair of an issuer's.

@@ -25,4 +25,6 @@ mod limits;
 mod round_trip;
 mod status;
 mod support;
+mod telemetry;
+mod trouble;
 mod wire;
