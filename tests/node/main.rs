@@ -13,6 +13,18 @@
     reason = "a test may do what the node must not"
 )]
 
+mod api_v1;
+mod api_v2;
+mod commit_reveal;
+mod concurrency;
 mod config;
+mod envelope;
+mod identities;
+mod issuer;
+mod limits;
 mod round_trip;
+mod status;
 mod support;
+mod telemetry;
+mod trouble;
+mod wire;
