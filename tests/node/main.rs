@@ -13,6 +13,8 @@
     reason = "a test may do what the node must not"
 )]
 
+mod build;
 mod config;
+mod readme;
 mod round_trip;
 mod support;
