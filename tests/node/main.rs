@@ -15,6 +15,7 @@
 
 mod api_v1;
 mod api_v2;
+mod build;
 mod commit_reveal;
 mod concurrency;
 mod config;
@@ -22,10 +23,7 @@ mod envelope;
 mod identities;
 mod issuer;
 mod limits;
-mod build;
-mod config;
 mod readme;
-mod round_trip;
 mod status;
 mod support;
 mod telemetry;
