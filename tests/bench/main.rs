@@ -53,6 +53,9 @@ struct Flags {
     /// Connections, one round of measurements for each
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
     connections: Vec<usize>,
+    /// Calls to be measured, beside which registers are compared
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = Call::ALL)]
+    calls: Vec<Call>,
     /// A smoke test: one second each, 1 and 16 connections
     #[arg(long)]
     quick: bool,
@@ -137,7 +140,7 @@ fn measure(flags: &Flags, folder: &Path, users: u64) -> anyhow::Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let lines = runtime.block_on(bench.run(&flags.connections))?;
+    let lines = runtime.block_on(bench.run(flags))?;
     Ok(Report {
         users,
         first_ready,
@@ -161,23 +164,27 @@ struct Bench {
 }
 
 impl Bench {
-    async fn run(&mut self, connections: &[usize]) -> anyhow::Result<Vec<Line>> {
+    async fn run(&mut self, flags: &Flags) -> anyhow::Result<Vec<Line>> {
         let mut lines = Vec::new();
-        for &connections in connections {
-            for call in Call::ALL {
-                let line = if call == Call::Register {
-                    self.register(connections).await?
+        for &connections in &flags.connections {
+            for &call in &flags.calls {
+                if call == Call::Register {
+                    lines.push(self.register(connections).await?);
+                    lines.push(self.compare(connections).await?);
                 } else {
-                    self.repeat(call, connections).await?
-                };
-                lines.push(line);
+                    lines.push(self.repeat(call, connections).await?);
+                }
                 self.note_memory();
             }
-            self.raw.run(connections, self.warm_up).await?;
-            let measured = self.raw.run(connections, self.time).await?;
-            lines.push(Line::new(None, connections, &measured, None, None));
         }
         Ok(lines)
+    }
+
+    /// Measures the rows of registers straight through rusqlite.
+    async fn compare(&mut self, callers: usize) -> anyhow::Result<Line> {
+        self.raw.run(callers, self.warm_up).await?;
+        let measured = self.raw.run(callers, self.time).await?;
+        Ok(Line::new(None, callers, &measured, None, None))
     }
 
     /// Measures a call that the same user may make again.

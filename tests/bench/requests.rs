@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::ops::Range;
 
+use clap::ValueEnum;
 use ksnode::clock::Timestamp;
 
 use crate::users;
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Call {
-    /// `GET /`: what any request costs.
+    /// `GET /`: what any request costs
     Liveness,
     Check,
     Get,
