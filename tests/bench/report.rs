@@ -1,0 +1,260 @@
+//! What was measured, for people and for programs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::load::Measured;
+use crate::requests::Call;
+
+/// One line of the table.
+pub struct Line {
+    /// `None`: the raw comparison.
+    pub call: Option<Call>,
+    pub connections: usize,
+    pub per_second: f64,
+    /// Milliseconds.
+    pub p50: f64,
+    pub p99: f64,
+    pub longest: f64,
+    /// Processor time a request in microseconds, of the node and of the generator of load.
+    pub node: Option<f64>,
+    pub generator: Option<f64>,
+}
+
+impl Line {
+    /// The line of what was measured while node and generator used that much processor time.
+    pub fn new(
+        call: Option<Call>,
+        connections: usize,
+        measured: &Measured,
+        node: Option<Duration>,
+        generator: Option<Duration>,
+    ) -> Self {
+        let latencies = &measured.latencies;
+        let requests = u32::try_from(latencies.len()).map_or(f64::from(u32::MAX), f64::from);
+        let milliseconds = |nanoseconds| Duration::from_nanos(nanoseconds).as_secs_f64() * 1e3;
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / requests.max(1.0);
+        Self {
+            call,
+            connections,
+            per_second: requests / measured.elapsed.as_secs_f64(),
+            p50: milliseconds(latencies.value_at_quantile(0.5)),
+            p99: milliseconds(latencies.value_at_quantile(0.99)),
+            longest: milliseconds(latencies.max()),
+            node: node.map(each),
+            generator: generator.map(each),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        self.call.map_or("raw register", Call::name)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "call": self.name(),
+            "connections": self.connections,
+            "per_second": self.per_second,
+            "p50_ms": self.p50,
+            "p99_ms": self.p99,
+            "max_ms": self.longest,
+            "node_cpu_us": self.node,
+            "generator_cpu_us": self.generator,
+        })
+    }
+}
+
+/// Memory in MiB at some moments; nothing where the kernel does not tell.
+#[derive(Default)]
+pub struct Memory {
+    pub ready: Option<f64>,
+    pub most_under_load: Option<f64>,
+    pub after_load: Option<f64>,
+    pub peak_resident: Option<f64>,
+}
+
+/// The measurements of one database.
+pub struct Report {
+    pub users: u64,
+    /// Time to the first answer, in seconds: of a node that makes its database, and of one that finds it.
+    pub first_ready: f64,
+    pub ready: f64,
+    pub lines: Vec<Line>,
+    pub memory: Memory,
+}
+
+/// A figure with its aim.
+struct Figure {
+    name: String,
+    value: Option<f64>,
+    aim: f64,
+    /// Whether more is better.
+    at_least: bool,
+}
+
+impl Report {
+    fn line(&self, call: Option<Call>, connections: usize) -> Option<&Line> {
+        self.lines
+            .iter()
+            .find(|line| line.call == call && line.connections == connections)
+    }
+
+    /// Requests a second of `call`, when it was measured.
+    pub fn per_second(&self, call: Option<Call>, connections: usize) -> Option<f64> {
+        Some(self.line(call, connections)?.per_second)
+    }
+
+    fn most_connections(&self) -> usize {
+        self.lines
+            .iter()
+            .map(|line| line.connections)
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let most = self.most_connections();
+        let ratio = |call: Call, base: Option<Call>, connections: usize| {
+            let base_name = base.map_or("raw register", Call::name);
+            let value = self.per_second(Some(call), connections);
+            Figure {
+                name: format!("{} / {base_name}, {connections} connections", call.name()),
+                value: value
+                    .zip(self.per_second(base, connections))
+                    .map(|(one, other)| one / other),
+                aim: 0.5,
+                at_least: true,
+            }
+        };
+        let p99 = |call| Some(self.line(call, 16)?.p99);
+        let at_most = |name: &str, value, aim| Figure {
+            name: name.to_owned(),
+            value,
+            aim,
+            at_least: false,
+        };
+        vec![
+            ratio(Call::Get, Some(Call::Liveness), most),
+            ratio(Call::Check, Some(Call::Liveness), most),
+            ratio(Call::Register, None, most),
+            at_most(
+                "p99 of register / raw register, 16 connections",
+                p99(Some(Call::Register))
+                    .zip(p99(None))
+                    .map(|(one, other)| one / other),
+                2.0,
+            ),
+            at_most("MiB after load", self.memory.after_load, 60.0),
+            at_most("seconds until ready", Some(self.ready), 0.5),
+        ]
+    }
+
+    /// The table and the figures.
+    pub fn print(&self) {
+        println!("\n{} users in the database", self.users);
+        println!(
+            "{:<13}{:>5}{:>12}{:>10}{:>10}{:>10}{:>10}{:>13}",
+            "call", "conn", "a second", "p50 ms", "p99 ms", "max ms", "node µs", "generator µs"
+        );
+        for line in &self.lines {
+            println!(
+                "{:<13}{:>5}{:>12.0}{:>10.3}{:>10.3}{:>10.2}{:>10}{:>13}",
+                line.name(),
+                line.connections,
+                line.per_second,
+                line.p50,
+                line.p99,
+                line.longest,
+                shown(line.node),
+                shown(line.generator)
+            );
+        }
+        let memory = &self.memory;
+        println!(
+            "ready after {:.3} s (first start {:.3} s); MiB: ready {}, under load {}, after load {}, peak resident {}",
+            self.ready,
+            self.first_ready,
+            shown(memory.ready),
+            shown(memory.most_under_load),
+            shown(memory.after_load),
+            shown(memory.peak_resident)
+        );
+        self.figures().iter().for_each(Figure::print);
+    }
+
+    pub fn json(&self) -> Value {
+        let memory = &self.memory;
+        let lines: Vec<Value> = self.lines.iter().map(Line::json).collect();
+        let figures: Vec<Value> = self.figures().iter().map(Figure::json).collect();
+        json!({
+            "users": self.users,
+            "first_ready_s": self.first_ready,
+            "ready_s": self.ready,
+            "memory_mib": {
+                "ready": memory.ready,
+                "most_under_load": memory.most_under_load,
+                "after_load": memory.after_load,
+                "peak_resident": memory.peak_resident,
+            },
+            "lines": lines,
+            "figures": figures,
+        })
+    }
+}
+
+impl Figure {
+    fn met(&self) -> Option<bool> {
+        self.value.map(|value| {
+            if self.at_least {
+                value >= self.aim
+            } else {
+                value <= self.aim
+            }
+        })
+    }
+
+    fn print(&self) {
+        let Some((value, met)) = self.value.zip(self.met()) else {
+            println!("{:<50}{:>8}", self.name, "-");
+            return;
+        };
+        let sign = if self.at_least { "≥" } else { "≤" };
+        let verdict = if met { "met" } else { "MISSED" };
+        println!(
+            "{:<50}{value:>8.2}   aim {sign} {:<6}{verdict}",
+            self.name, self.aim
+        );
+    }
+
+    fn json(&self) -> Value {
+        json!({"name": self.name, "value": self.value, "aim": self.aim, "met": self.met()})
+    }
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
+}
+
+/// Gets from the small database over those from the large one, at each number of connections.
+pub fn compare(small: &Report, large: &Report) -> Vec<Value> {
+    let gets = small
+        .lines
+        .iter()
+        .filter(|line| line.call == Some(Call::Get));
+    gets.filter_map(|line| {
+        let value = line.per_second / large.per_second(Some(Call::Get), line.connections)?;
+        let figure = Figure {
+            name: format!(
+                "get, {} / {} users, {} connections",
+                small.users, large.users, line.connections
+            ),
+            value: Some(value),
+            aim: 1.3,
+            at_least: false,
+        };
+        figure.print();
+        Some(figure.json())
+    })
+    .collect()
+}
