@@ -26,7 +26,7 @@ pub use session::{
     ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
     Sessions,
 };
-use table::{Found, NewRow};
+use table::{Asked, Found, NewRow};
 pub use values::{CurveType, PublicKey, SHARE_LENGTH, Share, ValueError};
 
 /// The tables of this room.
@@ -240,24 +240,24 @@ impl KeyShares {
         self.store.read(count::read).await
     }
 
-    /// One query a key; outer errors are the store's, inner ones say what is not there.
+    /// Outer errors are the store's, inner ones say of each key what is not there.
     async fn find(
         &self,
         user: &UserId,
         keys: &[PublicKey],
     ) -> Result<Vec<Result<Found, ShareError>>, ShareError> {
         let owner = self.blind_user(user)?;
-        let blind = keys
+        let asked = keys
             .iter()
-            .map(|key| Ok((key.curve(), self.blind_key(key)?)))
+            .map(|key| {
+                Ok(Asked {
+                    curve: key.curve(),
+                    public_key: self.blind_key(key)?,
+                })
+            })
             .collect::<Result<Vec<_>, CryptoError>>()?;
         self.store
-            .read(|connection| {
-                Ok(blind
-                    .iter()
-                    .map(|(curve, key)| table::find(connection, &owner, *curve, key))
-                    .collect())
-            })
+            .read(|connection| Ok(table::find(connection, &owner, &asked)?))
             .await
     }
 

@@ -118,6 +118,14 @@ impl Unread {
 
 /// Parses a body, which is an object. An error names the field, never its value: the value may be a share.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // Keeping track of the path costs as much as parsing; it is done when there is something to be named.
+    match serde_json::from_slice::<Object<T>>(body) {
+        Ok(parsed) => Ok(parsed.0),
+        Err(_) => parse_and_name::<T>(body),
+    }
+}
+
+fn parse_and_name<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -94,9 +94,8 @@ fn position(connection: &Connection, version: u32) -> Result<Option<i64>, StoreE
 
 fn rows_from(connection: &Connection, position: i64) -> Result<Vec<Row>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT key_share.wallet, wallet.wallet_id, key_share.share_id, key_share.key_version, key_share.sealed
-         FROM key_share JOIN wallet ON wallet.id = key_share.wallet
-         WHERE key_share.wallet >= ?1 ORDER BY key_share.wallet LIMIT ?2",
+        "SELECT id, wallet_id, share_id, key_version, sealed FROM wallet
+         WHERE id >= ?1 AND sealed IS NOT NULL ORDER BY id LIMIT ?2",
     )?;
     let limit = i64::try_from(STEP).unwrap_or(i64::MAX);
     let rows = statement.query_map([position, limit], |row| {
@@ -127,7 +126,7 @@ fn replace(
     finished: bool,
 ) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
-        "UPDATE key_share SET key_version = ?1, sealed = ?2 WHERE wallet = ?3 AND sealed = ?4",
+        "UPDATE wallet SET key_version = ?1, sealed = ?2 WHERE id = ?3 AND sealed = ?4",
     )?;
     for row in resealed {
         update.execute(params![version, row.after, row.wallet, row.before])?;

@@ -1,6 +1,6 @@
-//! The tables `user`, `wallet` and `key_share`: every statement on them.
+//! The tables `user` and `wallet`: every statement on them.
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{CurveType, ShareError};
@@ -19,6 +19,13 @@ pub(super) struct NewRow {
     pub(super) sealed: Vec<u8>,
 }
 
+/// A public key that is asked for.
+pub(super) struct Asked {
+    pub(super) curve: CurveType,
+    /// Blind.
+    pub(super) public_key: Vec<u8>,
+}
+
 /// A share in its place.
 pub(super) struct Found {
     pub(super) wallet: i64,
@@ -29,49 +36,88 @@ pub(super) struct Found {
     pub(super) sealed: Vec<u8>,
 }
 
-/// The share of `public_key`, when it is the user's own. Both are given in blind form.
+/// Keys that one query looks for: a call asks for two at most.
+const KEYS_A_QUERY: usize = 2;
+
+/// For each key asked for, in their order, the share when it is the user's own. The user is given in blind form.
 pub(super) fn find(
     connection: &Connection,
     user: &[u8],
-    curve: CurveType,
-    public_key: &[u8],
-) -> Result<Found, ShareError> {
+    asked: &[Asked],
+) -> Result<Vec<Result<Found, ShareError>>, StoreError> {
+    let mut found = Vec::with_capacity(asked.len());
+    for few in asked.chunks(KEYS_A_QUERY) {
+        find_few(connection, user, few, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn find_few(
+    connection: &Connection,
+    user: &[u8],
+    asked: &[Asked],
+    found: &mut Vec<Result<Found, ShareError>>,
+) -> Result<(), StoreError> {
+    // From a row without tables, so that there is an answer when there is neither user nor wallet.
     let mut statement = connection.prepare_cached(
-        "SELECT user.id, wallet.id, wallet.user, wallet.curve_type, wallet.wallet_id,
-                key_share.share_id, key_share.key_version, key_share.sealed
+        "SELECT user.id, wallet.user, wallet.public_key, wallet.id, wallet.curve_type,
+                wallet.wallet_id, wallet.share_id, wallet.key_version, wallet.sealed
          FROM (SELECT 1)
          LEFT JOIN user ON user.identifier = ?1
-         LEFT JOIN wallet ON wallet.public_key = ?2
-         LEFT JOIN key_share ON key_share.wallet = wallet.id",
+         LEFT JOIN wallet ON wallet.public_key IN (?2, ?3)",
     )?;
-    statement.query_row(params![user, public_key], |row| {
-        let Some(user) = row.get::<_, Option<i64>>(0)? else {
-            return Ok(Err(ShareError::UserNotFound));
+    let key = |index: usize| asked.get(index).map(|asked| asked.public_key.as_slice());
+    let mut rows = statement.query(params![user, key(0), key(1)])?;
+    let begin = found.len();
+    let mut known_user = false;
+    found.extend(
+        asked
+            .iter()
+            .map(|asked| Err(ShareError::WalletNotFound(asked.curve))),
+    );
+    while let Some(row) = rows.next()? {
+        let user: Option<i64> = row.get(0)?;
+        known_user = user.is_some();
+        let Some(owner) = row.get::<_, Option<i64>>(1)? else {
+            continue;
         };
-        let Some(wallet) = row.get::<_, Option<i64>>(1)? else {
-            return Ok(Err(ShareError::WalletNotFound(curve)));
-        };
-        if row.get::<_, i64>(2)? != user {
-            return Ok(Err(ShareError::NotOwner(curve)));
+        let public_key = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+        let place = asked
+            .iter()
+            .position(|asked| asked.public_key == public_key);
+        let place = place.and_then(|index| found.get_mut(begin + index));
+        if let (Some(place), Some(asked)) = (
+            place,
+            asked.iter().find(|asked| asked.public_key == public_key),
+        ) {
+            *place = if user == Some(owner) {
+                share(row, asked.curve)?
+            } else {
+                Err(ShareError::NotOwner(asked.curve))
+            };
         }
-        let Some(share_id) = row.get::<_, Option<[u8; 16]>>(5)? else {
-            return Ok(Err(ShareError::KeyShareNotFound(curve)));
-        };
-        let Some(curve) = CurveType::from_name(row.get_ref(3)?.as_str()?) else {
-            return Ok(Err(StoreError::Damaged(format!(
-                "the curve of wallet {wallet}"
-            ))
-            .into()));
-        };
-        Ok(Ok(Found {
-            wallet,
-            curve,
-            wallet_id: Uuid::from_bytes(row.get(4)?),
-            share_id: Uuid::from_bytes(share_id),
-            key_version: row.get(6)?,
-            sealed: row.get(7)?,
-        }))
-    })?
+    }
+    if !known_user {
+        found.truncate(begin);
+        found.extend(asked.iter().map(|_| Err(ShareError::UserNotFound)));
+    }
+    Ok(())
+}
+
+fn share(row: &Row<'_>, curve: CurveType) -> Result<Result<Found, ShareError>, StoreError> {
+    let Some(share_id) = row.get::<_, Option<[u8; 16]>>(6)? else {
+        return Ok(Err(ShareError::KeyShareNotFound(curve)));
+    };
+    let wallet = row.get(3)?;
+    let curve = row.get_ref(4)?.as_str().ok().and_then(CurveType::from_name);
+    Ok(Ok(Found {
+        wallet,
+        curve: curve.ok_or_else(|| StoreError::Damaged(format!("the curve of wallet {wallet}")))?,
+        wallet_id: Uuid::from_bytes(row.get(5)?),
+        share_id: Uuid::from_bytes(share_id),
+        key_version: row.get(7)?,
+        sealed: row.get(8)?,
+    }))
 }
 
 pub(super) fn find_user(
@@ -126,36 +172,28 @@ pub(super) fn insert(
 ) -> Result<(), ShareError> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO wallet (wallet_id, user, curve_type, public_key, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO wallet (wallet_id, user, curve_type, public_key,
+                                 share_id, key_version, sealed, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
         )?
         .execute(params![
             row.wallet_id.as_bytes(),
             user,
             row.curve.as_str(),
             row.public_key,
+            row.share_id.as_bytes(),
+            row.key_version,
+            row.sealed,
             now.as_millis()
         ]);
     match inserted {
         // The only constraint that a new row can meet is the public key's.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            return Err(ShareError::DuplicatePublicKey(row.curve));
+            Err(ShareError::DuplicatePublicKey(row.curve))
         }
-        other => other?,
-    };
-    connection
-        .prepare_cached(
-            "INSERT INTO key_share (wallet, share_id, key_version, sealed, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-        )?
-        .execute(params![
-            connection.last_insert_rowid(),
-            row.share_id.as_bytes(),
-            row.key_version,
-            row.sealed,
-            now.as_millis()
-        ])?;
-    Ok(())
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
 }
 
 pub(super) fn mark_reshared(
@@ -164,7 +202,7 @@ pub(super) fn mark_reshared(
     now: Timestamp,
 ) -> Result<(), ShareError> {
     connection
-        .prepare_cached("UPDATE key_share SET reshared_at = ?2, updated_at = ?2 WHERE wallet = ?1")?
+        .prepare_cached("UPDATE wallet SET reshared_at = ?2, updated_at = ?2 WHERE id = ?1")?
         .execute(params![wallet, now.as_millis()])?;
     Ok(())
 }

@@ -102,7 +102,10 @@ async fn what_is_registered_comes_back_to_its_owner_alone() {
 }
 
 fn delete_shares(connection: &Connection) -> Result<(), StoreError> {
-    connection.execute("DELETE FROM key_share", [])?;
+    connection.execute(
+        "UPDATE wallet SET share_id = NULL, key_version = NULL, sealed = NULL",
+        [],
+    )?;
     Ok(())
 }
 
@@ -209,7 +212,7 @@ async fn reshared(house: &House) -> i64 {
     house
         .store
         .read(|connection| -> Result<i64, StoreError> {
-            let sql = "SELECT count(*) FROM key_share WHERE reshared_at = ?1";
+            let sql = "SELECT count(*) FROM wallet WHERE reshared_at = ?1";
             Ok(connection.query_row(sql, [now], |row| row.get(0))?)
         })
         .await
@@ -261,8 +264,7 @@ async fn a_share_moved_to_another_row_does_not_open() {
         .unwrap();
     let swap = |connection: &Connection| -> Result<(), StoreError> {
         connection.execute(
-            "UPDATE key_share SET sealed = (SELECT sealed FROM key_share WHERE wallet = 1)
-             WHERE wallet = 2",
+            "UPDATE wallet SET sealed = (SELECT sealed FROM wallet WHERE id = 1) WHERE id = 2",
             [],
         )?;
         Ok(())
@@ -316,7 +318,7 @@ async fn after_a_rotation_every_share_is_resealed_and_still_opens() {
             .unwrap();
         assert_eq!(got[0].share.expose(), &[fill; SHARE_LENGTH]);
     }
-    let old = "SELECT count(*) FROM key_share WHERE key_version = 1";
+    let old = "SELECT count(*) FROM wallet WHERE key_version = 1";
     let left: i64 = house
         .store
         .read(|connection| -> Result<_, StoreError> {

@@ -80,17 +80,15 @@ impl<const N: usize> Wallet<N> {
     fn insert(&self, connection: &Connection, user: i64, curve: &str) -> rusqlite::Result<()> {
         connection
             .prepare_cached(
-                "INSERT INTO wallet (wallet_id, user, curve_type, public_key, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![self.wallet_id, user, curve, self.public_key, NOW])?;
-        connection
-            .prepare_cached(
-                "INSERT INTO key_share (wallet, share_id, key_version, sealed, created_at, updated_at)
-                 VALUES (?1, ?2, 1, ?3, ?4, ?4)",
+                "INSERT INTO wallet (wallet_id, user, curve_type, public_key,
+                                     share_id, key_version, sealed, created_at, updated_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?7)",
             )?
             .execute(params![
-                connection.last_insert_rowid(),
+                self.wallet_id,
+                user,
+                curve,
+                self.public_key,
                 self.share_id,
                 self.sealed,
                 NOW

@@ -134,7 +134,7 @@ fn reshare_confirms_the_stored_share() {
     let reshared_at = || -> Option<i64> {
         database(home.path())
             .query_row(
-                "SELECT reshared_at FROM key_share ORDER BY wallet LIMIT 1",
+                "SELECT reshared_at FROM wallet ORDER BY id LIMIT 1",
                 [],
                 |row| row.get(0),
             )
@@ -167,7 +167,10 @@ fn a_wallet_without_a_share_is_told_apart() {
     let node = Setup::new(home.path()).start();
     register(&node, 1, "secp256k1", 1);
     database(home.path())
-        .execute("DELETE FROM key_share", [])
+        .execute(
+            "UPDATE wallet SET share_id = NULL, key_version = NULL, sealed = NULL",
+            [],
+        )
         .unwrap();
     let body = body("secp256k1", 1, json!({"user_auth_id": "telegram_1"}));
     for call in ["", "/reshare"] {

@@ -96,7 +96,8 @@ fn get_answers_what_was_asked_for() {
     post(&node, "", 3, &get_body(1)).refused(404, "USER_NOT_FOUND");
     database(home.path())
         .execute(
-            "DELETE FROM key_share WHERE wallet = (SELECT min(id) FROM wallet)",
+            "UPDATE wallet SET share_id = NULL, key_version = NULL, sealed = NULL
+             WHERE id = (SELECT min(id) FROM wallet)",
             [],
         )
         .unwrap();
@@ -198,7 +199,7 @@ fn reshare_marks_both_or_neither() {
     }
     let marked = || -> i64 {
         database(home.path())
-            .query_row("SELECT count(reshared_at) FROM key_share", [], |row| {
+            .query_row("SELECT count(reshared_at) FROM wallet", [], |row| {
                 row.get(0)
             })
             .unwrap()

@@ -15,7 +15,7 @@ fn trouble_inside_the_node_is_never_a_not_found() {
     let failed = |path: &str, body: &Value| {
         let answer = node.post(path, &token(1), body);
         let message = answer.refused(500, "UNKNOWN_ERROR");
-        for word in ["key_share", "wallet", "table", "SQL"] {
+        for word in ["wallet", "table", "SQL"] {
             assert!(!message.contains(word), "{message}");
         }
         // What the log is to be searched for.
@@ -25,7 +25,7 @@ fn trouble_inside_the_node_is_never_a_not_found() {
     };
     let database = database(home.path());
     database
-        .execute("UPDATE key_share SET sealed = randomblob(96)", [])
+        .execute("UPDATE wallet SET sealed = randomblob(96)", [])
         .unwrap();
     failed("/keyshare/v2", &get_body(1));
     failed("/keyshare/v2/reshare", &register_body(1));
@@ -33,7 +33,6 @@ fn trouble_inside_the_node_is_never_a_not_found() {
     for table in [
         "session",
         "share_count",
-        "key_share",
         "wallet",
         "user",
         "node",

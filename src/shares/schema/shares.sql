@@ -10,26 +10,23 @@ CREATE TABLE user (
     created_at INTEGER NOT NULL
 ) STRICT;
 
+-- A wallet and its share, in one row because each has one of the other: whoever looks for the share by the public key
+-- has found it. A wallet may stand without its share, which is then NULL in all its columns.
 CREATE TABLE wallet (
-    id         INTEGER PRIMARY KEY,
-    wallet_id  BLOB    NOT NULL CHECK (length(wallet_id) = 16),
-    user       INTEGER NOT NULL REFERENCES user (id),
-    curve_type TEXT    NOT NULL CHECK (curve_type IN ('secp256k1', 'ed25519')),
-    public_key BLOB    NOT NULL UNIQUE,
-    created_at INTEGER NOT NULL
-) STRICT;
-
-CREATE INDEX wallet_of_user ON wallet (user, curve_type);
-
-CREATE TABLE key_share (
-    wallet      INTEGER PRIMARY KEY REFERENCES wallet (id),
-    share_id    BLOB    NOT NULL CHECK (length(share_id) = 16),
-    key_version INTEGER NOT NULL,
-    sealed      BLOB    NOT NULL,
+    id          INTEGER PRIMARY KEY,
+    wallet_id   BLOB    NOT NULL CHECK (length(wallet_id) = 16),
+    user        INTEGER NOT NULL REFERENCES user (id),
+    curve_type  TEXT    NOT NULL CHECK (curve_type IN ('secp256k1', 'ed25519')),
+    public_key  BLOB    NOT NULL UNIQUE,
+    share_id    BLOB    CHECK (length(share_id) = 16),
+    key_version INTEGER CHECK ((key_version IS NULL) = (share_id IS NULL)),
+    sealed      BLOB    CHECK ((sealed IS NULL) = (share_id IS NULL)),
     created_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
     reshared_at INTEGER
 ) STRICT;
+
+CREATE INDEX wallet_of_user ON wallet (user, curve_type);
 
 -- How many shares there are, kept in step by the transactions that add them: counting millions of rows for each
 -- telemetry report would read the whole table.
