@@ -14,5 +14,6 @@
 )]
 
 mod config;
+mod kill;
 mod round_trip;
 mod support;

@@ -1,6 +1,7 @@
 //! A real node in a folder of its own, driven over real sockets.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub struct Setup {
     home: PathBuf,
     env: Vec<(String, String)>,
     config: String,
+    listen: String,
 }
 
 impl Setup {
@@ -30,6 +32,7 @@ impl Setup {
             home: home.to_owned(),
             env: Vec::new(),
             config: String::new(),
+            listen: "127.0.0.1:0".into(),
         }
         .env("KSNODE_SERVER__RATE_LIMIT", "0")
         .env("KSNODE_IDENTITY__TELEGRAM__BOT_TOKEN", BOT_TOKEN)
@@ -48,6 +51,23 @@ impl Setup {
         self
     }
 
+    /// Sets where it listens; a free port otherwise.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Something in its data folder.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.home.join(".local/share/ksnode").join(name)
+    }
+
+    /// Runs another command than `serve` in the same environment, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// The binary with everything but a command.
     fn command(&self) -> Command {
         let mut command = ksnode(&self.home);
         command.envs(self.env.iter().cloned());
@@ -57,20 +77,41 @@ impl Setup {
             std::fs::write(&path, &self.config).unwrap();
             command.arg("--config").arg(path);
         }
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--listen", &self.listen]);
         command
     }
 
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Node {
+        let mut serve = self.command();
+        serve.arg("serve");
+        self.start_as(serve)
+    }
+
+    /// The same on a disk that can be made full with [`Node::fill_disk`].
+    pub fn start_on_small_disk(&self) -> Node {
+        let serve = self.command();
+        let mut shell = Command::new("/bin/sh");
+        // A full disk gives an error; a file size limit gives a signal besides, which is to be ignored.
+        shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@" serve"#]);
+        shell.arg(serve.get_program()).args(serve.get_args());
+        shell.env_clear().current_dir(&self.home);
+        shell.envs(
+            serve
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        self.start_as(shell)
+    }
+
+    fn start_as(&self, mut command: Command) -> Node {
         let log = self.home.join("stderr.log");
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let mut child = self
-            .command()
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
@@ -102,10 +143,25 @@ impl Setup {
         }
     }
 
+    /// Starts it and kills it after `time`, wherever it is then.
+    pub fn kill_while_starting(&self, time: Duration) {
+        let mut child = self
+            .command()
+            .arg("serve")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(time);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Starts it and waits until it ends by itself, as a node that cannot start does.
     pub fn fail(&self) -> Output {
         let mut child = self
             .command()
+            .arg("serve")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -158,10 +214,34 @@ impl Node {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Lets no file that it writes grow beyond `bytes`: as if the disk were full. `None` takes the limit away.
+    pub fn fill_disk(&self, bytes: Option<u64>) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     /// Asks it to stop and waits until it did.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(mut self) -> ExitStatus {
         wait_for("the node to stop", || self.child.try_wait().unwrap())
+    }
+
+    /// A connection to it that says nothing yet.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream
     }
 
     pub fn address(&self) -> &str {
