@@ -13,7 +13,9 @@
     reason = "a test may do what the node must not"
 )]
 
+mod blindness;
 mod config;
 mod kill;
+mod receiver;
 mod round_trip;
 mod support;
