@@ -12,6 +12,7 @@ use super::setup::{self, Setup};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::node::Node;
+use crate::service::process::EndSignals;
 use crate::service::{logging, process};
 
 /// Threads of the runtime: more than can compute at once, because reads of the database run on them and only half
@@ -47,9 +48,10 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
         let node = Node::start(&config, clock).await?;
-        announce(&setup, &node).context("standard output")?;
+        let signals = EndSignals::install().context("signals cannot be received")?;
         let stop = CancellationToken::new();
-        tokio::spawn(end_on_signal(stop.clone()));
+        tokio::spawn(end_on_signal(signals, stop.clone()));
+        announce(&setup, &node).context("standard output")?;
         let finished = node.run(stop).await;
         Ok(if finished {
             ExitCode::SUCCESS
@@ -59,11 +61,9 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn end_on_signal(stop: CancellationToken) {
-    match process::asked_to_end().await {
-        Ok(signal) => tracing::info!(signal, "asked to stop"),
-        Err(error) => tracing::error!(%error, "signals cannot be received"),
-    }
+async fn end_on_signal(signals: EndSignals, stop: CancellationToken) {
+    let signal = signals.received().await;
+    tracing::info!(signal, "asked to stop");
     stop.cancel();
 }
 
