@@ -16,6 +16,9 @@
 mod blindness;
 mod config;
 mod kill;
+mod lifecycle;
 mod receiver;
+mod refusals;
 mod round_trip;
+mod slow_clients;
 mod support;
