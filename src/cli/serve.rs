@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
+use super::secret::with_way_out;
 use super::setup::{self, Setup};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
@@ -47,7 +48,9 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
         .build()
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
-        let node = Node::start(&config, clock).await?;
+        let node = Node::start(&config, clock)
+            .await
+            .map_err(|error| with_way_out(error, &config))?;
         let signals = EndSignals::install().context("signals cannot be received")?;
         let stop = CancellationToken::new();
         tokio::spawn(end_on_signal(signals, stop.clone()));
