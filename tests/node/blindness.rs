@@ -1,10 +1,13 @@
 //! Promise: whoever holds the node's files, and not the encryption secret, learns neither shares nor who the users are
 //! nor their public keys; and no token or password of anybody.
 
+mod needle;
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use needle::{Needle, contains};
 use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
@@ -22,71 +25,6 @@ const X_TOKEN: &str = "an-opaque-access-token-of-x";
 const SECRET: &str = "the secret that the operator of this node chose himself";
 const ADMIN_PASSWORD: &str = "correct-horse-battery-staple-of-the-admin";
 const REPORT_PASSWORD: &str = "password-of-the-telemetry-reports";
-
-/// Something that must be nowhere, and all the ways in which it could be written.
-struct Needle {
-    name: String,
-    spellings: Vec<Vec<u8>>,
-}
-
-impl Needle {
-    fn new(name: impl Into<String>, bytes: &[u8]) -> Self {
-        let decimal = |separator| {
-            let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
-            numbers.join(separator).into_bytes()
-        };
-        let mut spellings = vec![
-            bytes.to_vec(),
-            hex::encode(bytes).into_bytes(),
-            hex::encode_upper(bytes).into_bytes(),
-            // As Rust and JSON write a list of bytes.
-            decimal(", "),
-            decimal(","),
-        ];
-        for shift in 0..3 {
-            spellings.push(base64_inside(&STANDARD_NO_PAD, bytes, shift));
-            spellings.push(base64_inside(&URL_SAFE_NO_PAD, bytes, shift));
-        }
-        Self {
-            name: name.into(),
-            spellings,
-        }
-    }
-
-    /// A number, as text and as an integer of eight bytes.
-    fn number(name: &str, number: u64) -> Self {
-        let mut needle = Self::new(name, number.to_string().as_bytes());
-        needle.spellings.push(number.to_be_bytes()[2..].to_vec());
-        needle.spellings.push(number.to_le_bytes()[..6].to_vec());
-        needle
-    }
-
-    fn is_in(&self, haystack: &[u8]) -> bool {
-        self.spellings
-            .iter()
-            .any(|spelling| contains(haystack, spelling))
-    }
-}
-
-/// The characters that `bytes` alone decide when they begin `shift` bytes into a group of three.
-fn base64_inside(engine: &impl Engine, bytes: &[u8], shift: usize) -> Vec<u8> {
-    let padded = [&vec![0; shift][..], bytes].concat();
-    let text = engine.encode(&padded).into_bytes();
-    let whole = padded.len() * 8 / 6;
-    text[(shift * 8).div_ceil(6)..whole].to_vec()
-}
-
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    // Most places are ruled out by one byte.
-    let mut rest = haystack;
-    while let Some(at) = rest.iter().position(|byte| *byte == needle[0]) {
-        if rest[at..].starts_with(needle) {
-            return true;
-        }
-        rest = &rest[at + 1..];
-    }
-    false
-}
 
 fn needles() -> Vec<Needle> {
     let mut needles = vec![
@@ -377,6 +315,14 @@ fn misuse_it(node: &Node) {
     swapped["wallets"]["ed25519"]["share"] = share("ed25519", user + 1).into();
     node.post("/keyshare/v2/reshare", &good, &swapped)
         .refused(500, "RESHARE_FAILED");
+    mangle_shares(node, &mut swapped);
+    be_careless(node);
+}
+
+/// Where no share belongs, or in no form of one.
+fn mangle_shares(node: &Node, body: &mut Value) {
+    let (user, register) = (USERS.start, "/keyshare/v2/register");
+    let good = token(user);
     for mangled in [
         json!([share("ed25519", user)]),
         json!(format!("0x{}", share("ed25519", user))),
@@ -384,19 +330,23 @@ fn misuse_it(node: &Node) {
         json!({"hex": share("ed25519", user)}),
         json!(hex::decode(share("ed25519", user)).unwrap()),
     ] {
-        swapped["wallets"]["ed25519"]["share"] = mangled;
-        assert_eq!(node.post(register, &good, &swapped).status, 400);
-        swapped["auth_type"] = json!(EMAIL);
-        assert_eq!(node.post(register, &good, &swapped).status, 401);
-        swapped["auth_type"] = json!("telegram");
+        body["wallets"]["ed25519"]["share"] = mangled;
+        assert_eq!(node.post(register, &good, body).status, 400);
+        body["auth_type"] = json!(EMAIL);
+        assert_eq!(node.post(register, &good, body).status, 401);
+        body["auth_type"] = json!("telegram");
     }
+}
+
+/// What a careless client might send.
+fn be_careless(node: &Node) {
+    let (user, register) = (USERS.start, "/keyshare/v2/register");
     let text = format!("{{\"share\": \"{}\", {EMAIL}", share("ed25519", user));
     let broken = crate::support::agent()
         .post(format!("{}{register}", node.url))
         .send(text)
         .unwrap();
     assert_eq!(broken.status().as_u16(), 400);
-    // Where a careless client might put them.
     node.get(&format!(
         "/status?token={X_TOKEN}&email={EMAIL}&share={}",
         share("ed25519", user)

@@ -203,18 +203,11 @@ fn serve_in(home: &Path) -> (std::process::Child, String) {
     (child, printed)
 }
 
-#[test]
-fn the_first_start_needs_nothing_and_keeps_everything_private() {
-    let home = tempfile::tempdir().unwrap();
-    let (mut child, mut printed) = serve_in(home.path());
-    wait_for("the curl line", || {
-        printed = std::fs::read_to_string(home.path().join("stdout")).unwrap();
-        printed.ends_with("/status\n").then_some(())
-    });
-    let data = home.path().join(".local/share/ksnode");
-    assert_eq!(mode(&data), 0o700);
+/// Everything that a first start made, which it also said.
+fn assert_private(data: &Path, printed: &str) {
+    assert_eq!(mode(data), 0o700);
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(&data).unwrap() {
+    for entry in std::fs::read_dir(data).unwrap() {
         let path = entry.unwrap().path();
         names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
@@ -227,6 +220,18 @@ fn the_first_start_needs_nothing_and_keeps_everything_private() {
             "{printed}"
         );
     }
+}
+
+#[test]
+fn the_first_start_needs_nothing_and_keeps_everything_private() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut child, mut printed) = serve_in(home.path());
+    wait_for("the curl line", || {
+        printed = std::fs::read_to_string(home.path().join("stdout")).unwrap();
+        printed.ends_with("/status\n").then_some(())
+    });
+    let data = home.path().join(".local/share/ksnode");
+    assert_private(&data, &printed);
     // The line is there to be copied: taken apart as a shell would, it answers.
     let url = after(&printed, "try: curl ").unwrap();
     let status = agent()

@@ -15,10 +15,12 @@
 
 mod blindness;
 mod config;
+mod connections;
+mod keys;
 mod kill;
 mod lifecycle;
+mod observability;
 mod receiver;
 mod refusals;
 mod round_trip;
-mod slow_clients;
 mod support;
