@@ -20,6 +20,7 @@ mod error;
 mod front;
 mod malformed;
 mod metrics;
+mod object;
 mod ops;
 mod rate_limit;
 mod routes;

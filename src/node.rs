@@ -138,7 +138,8 @@ impl Node {
             status: StatusFacts {
                 public_key: node_key.public_key(),
                 launched: clock.now(),
-                git_hash: option_env!("GIT_HASH"),
+                // Set by packaging/build.rs. A package build that does not know it may leave it empty.
+                git_hash: option_env!("GIT_HASH").filter(|hash| !hash.is_empty()),
                 version: env!("CARGO_PKG_VERSION"),
             },
         });

@@ -164,11 +164,11 @@ impl KeyShares {
         keys: &[PublicKey],
         reveal: Option<Reveal>,
     ) -> Result<Vec<StoredShare>, ShareError> {
-        let found = self.find_owned(user, keys).await?;
+        let found = self.find(user, keys).await?;
         let shares = keys
             .iter()
-            .zip(&found)
-            .map(|(key, found)| self.open(key.curve(), found))
+            .zip(found)
+            .map(|(key, found)| self.open(key.curve(), &found?))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(reveal) = reveal {
             // What the call gives away is given only once its record is on the disk.
@@ -200,7 +200,7 @@ impl KeyShares {
     /// Confirms that the shares given are those stored, and notes the time: all or none.
     ///
     /// # Errors
-    /// [`ShareError::ShareMismatch`]; otherwise as [`Self::get`].
+    /// The first wallet's that fails: [`ShareError::ShareMismatch`]; otherwise as [`Self::get`].
     pub async fn reshare(
         &self,
         user: &UserId,
@@ -208,13 +208,15 @@ impl KeyShares {
         reveal: Option<Reveal>,
     ) -> Result<(), ShareError> {
         let keys: Vec<PublicKey> = wallets.iter().map(|wallet| wallet.public_key).collect();
-        let found = self.find_owned(user, &keys).await?;
-        for (wallet, found) in wallets.iter().zip(&found) {
+        let mut confirmed = Vec::with_capacity(wallets.len());
+        for (wallet, found) in wallets.iter().zip(self.find(user, &keys).await?) {
+            let found = found?;
             let curve = wallet.public_key.curve();
-            let stored = self.open(curve, found)?;
+            let stored = self.open(curve, &found)?;
             if !bool::from(stored.share.expose().ct_eq(wallet.share.expose())) {
                 return Err(ShareError::ShareMismatch(curve));
             }
+            confirmed.push(found.wallet);
         }
         // Only a restore or an import could change a stored share's content, and neither runs beside a node's
         // requests: what was compared is what is marked.
@@ -222,8 +224,8 @@ impl KeyShares {
         self.store
             .write(move |connection| {
                 Reveal::record(reveal.as_ref(), connection, now)?;
-                for found in &found {
-                    table::mark_reshared(connection, found.wallet, now)?;
+                for &wallet in &confirmed {
+                    table::mark_reshared(connection, wallet, now)?;
                 }
                 Ok(())
             })
@@ -236,14 +238,6 @@ impl KeyShares {
     /// [`StoreError`].
     pub async fn count(&self) -> Result<Vec<ShareCount>, StoreError> {
         self.store.read(count::read).await
-    }
-
-    async fn find_owned(
-        &self,
-        user: &UserId,
-        keys: &[PublicKey],
-    ) -> Result<Vec<Found>, ShareError> {
-        self.find(user, keys).await?.into_iter().collect()
     }
 
     /// One query a key; outer errors are the store's, inner ones say what is not there.

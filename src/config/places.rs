@@ -44,7 +44,7 @@ pub(crate) fn user_folder(environment: &Environment) -> Option<PathBuf> {
     }))
 }
 
-/// The folder that stands for the user's: the one that the flag or the variable names, else [`user_folder`].
+/// The folder that stands for the user's: the one that the flag or the variable names, else the default one.
 pub fn own_folder(overrides: &Overrides, environment: &Environment) -> Option<PathBuf> {
     let named = overrides
         .data_dir

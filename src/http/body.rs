@@ -11,6 +11,7 @@ use serde_json::error::Category;
 
 use super::answer::{Answer, refusal};
 use super::error::{ApiError, Code};
+use super::object::Object;
 
 /// Bytes of a body (api.md, "Limits and headers").
 const BODY_BYTES: usize = 100_000;
@@ -115,15 +116,15 @@ impl Unread {
     }
 }
 
-/// Parses a body. An error names the field, never its value: the value may be a share.
+/// Parses a body, which is an object. An error names the field, never its value: the value may be a share.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let parsed: Object<T> = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         refuse(&path, error.inner())
     })?;
     json.end().map_err(|error| refuse(".", &error))?;
-    Ok(parsed)
+    Ok(parsed.0)
 }
 
 fn refuse(path: &str, error: &serde_json::Error) -> ApiError {
@@ -140,8 +141,9 @@ fn refuse(path: &str, error: &serde_json::Error) -> ApiError {
     } else if let Some(field) = quoted_after(&text, "duplicate field `") {
         format!("{} is there twice", join(path, field))
     } else {
+        // The last one: before it may stand a value that was sent, with whatever words in it.
         let expected = text
-            .split_once(", expected ")
+            .rsplit_once(", expected ")
             .map_or("another type", |(_, rest)| {
                 rest.split(" at line ").next().unwrap_or(rest)
             });
@@ -194,6 +196,9 @@ mod tests {
             "share must be a string"
         );
         assert_eq!(v1("[]"), "the body must be an object");
+        assert_eq!(v1(r#"["", "", ""]"#), "the body must be an object");
+        let worded = r#"{"public_key":["x, expected it"],"share":""}"#;
+        assert_eq!(v1(worded), "public_key must be a string");
         assert_eq!(v1("{"), "the body is not valid JSON: line 1, column 1");
         assert_eq!(v1(""), "the body is not valid JSON: line 1, column 0");
         assert_eq!(v1("{} x"), "public_key is required");
@@ -203,6 +208,10 @@ mod tests {
         let v2 = message::<RegisterV2>;
         assert_eq!(v2("{}"), "wallets is required");
         assert_eq!(v2(r#"{"wallets":null}"#), "wallets must be an object");
+        let in_order = r#"{"wallets":{"secp256k1":["", ""]}}"#;
+        assert_eq!(v2(in_order), "wallets.secp256k1 must be an object");
+        let worded = r#"{"wallets":"x, expected this"}"#;
+        assert_eq!(v2(worded), "wallets must be an object");
         let nested =
             r#"{"wallets":{"secp256k1":{"public_key":"","share":""},"ed25519":{"public_key":""}}}"#;
         assert_eq!(v2(nested), "wallets.ed25519.share is required");

@@ -209,6 +209,11 @@ impl Shared {
         if header_bytes(&head.headers) + head.uri.to_string().len() > HEADER_BYTES {
             return refusal(&headers_too_large()).into_response();
         }
+        // A target without a path (CONNECT's) is nothing that warp can route: it panics.
+        if head.uri.path().is_empty() {
+            let error = ApiError::invalid_request("the request's target has no path");
+            return refusal(&error).into_response();
+        }
         let body = match body::read(&head.headers, incoming).await {
             Ok(body) => body,
             Err(unread) => return unread.answer().into_response(),

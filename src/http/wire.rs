@@ -7,11 +7,11 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::error::{ApiError, Code};
+use super::object::Object;
 use crate::shares::{CurveType, PublicKey, SHARE_LENGTH, Share, StoredShare, WalletShare};
 
 /// What every call with a bearer token may carry besides its own fields.
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct Credentials {
     /// Who vouches for the caller: `google` (the default), `auth0`, `x`, `telegram`, `discord` or a configured issuer.
     #[schema(default = "google")]
@@ -26,7 +26,6 @@ pub(super) struct Credentials {
 
 /// A wallet's public key and the share to keep or to confirm.
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct WalletBody {
     /// Hex: 33 bytes for secp256k1, 32 for ed25519.
     #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
@@ -37,7 +36,6 @@ pub(super) struct WalletBody {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct RegisterV1 {
     /// `secp256k1` (the default) or `ed25519`.
     #[schema(default = "secp256k1")]
@@ -51,7 +49,6 @@ pub(super) struct RegisterV1 {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct GetV1 {
     /// `secp256k1` (the default) or `ed25519`.
     #[schema(default = "secp256k1")]
@@ -62,7 +59,6 @@ pub(super) struct GetV1 {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct CheckV1 {
     /// The stored user identifier, e.g. `google_1234`.
     #[schema(min_length = 1, max_length = 320)]
@@ -80,7 +76,6 @@ pub(super) struct CheckV1 {
 
 /// Values by curve, at least one.
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 #[schema(min_properties = 1)]
 pub(super) struct KeysByCurve {
     /// Public key, hex, 33 bytes.
@@ -92,13 +87,12 @@ pub(super) struct KeysByCurve {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct GetV2 {
-    pub(super) wallets: KeysByCurve,
+    #[schema(value_type = KeysByCurve)]
+    pub(super) wallets: Object<KeysByCurve>,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct CheckV2 {
     /// The stored user identifier, e.g. `google_1234`.
     #[schema(min_length = 1, max_length = 320)]
@@ -106,39 +100,41 @@ pub(super) struct CheckV2 {
     /// `google` when absent.
     #[schema(default = "google")]
     pub(super) auth_type: Option<String>,
-    pub(super) wallets: KeysByCurve,
+    #[schema(value_type = KeysByCurve)]
+    pub(super) wallets: Object<KeysByCurve>,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct BothWallets {
-    pub(super) secp256k1: WalletBody,
-    pub(super) ed25519: WalletBody,
+    #[schema(value_type = WalletBody)]
+    pub(super) secp256k1: Object<WalletBody>,
+    #[schema(value_type = WalletBody)]
+    pub(super) ed25519: Object<WalletBody>,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct RegisterV2 {
-    pub(super) wallets: BothWallets,
+    #[schema(value_type = BothWallets)]
+    pub(super) wallets: Object<BothWallets>,
 }
 
 /// Wallets by curve, at least one.
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 #[schema(min_properties = 1)]
 pub(super) struct WalletsByCurve {
-    pub(super) secp256k1: Option<WalletBody>,
-    pub(super) ed25519: Option<WalletBody>,
+    #[schema(value_type = Option<WalletBody>)]
+    pub(super) secp256k1: Option<Object<WalletBody>>,
+    #[schema(value_type = Option<WalletBody>)]
+    pub(super) ed25519: Option<Object<WalletBody>>,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct ReshareV2 {
-    pub(super) wallets: WalletsByCurve,
+    #[schema(value_type = WalletsByCurve)]
+    pub(super) wallets: Object<WalletsByCurve>,
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
 pub(super) struct CommitBody {
     /// UUID v4, chosen by the client.
     #[schema(value_type = Uuid)]

@@ -1,7 +1,7 @@
 //! Where log records go: the terminal or the journal always, daily files besides when a folder is configured.
 //!
 //! Records are written by a thread of their own, so that a slow terminal or disk never holds up a request; when more
-//! than [`LINES`] wait, further ones are dropped and counted rather than memory used without bound.
+//! than `LINES` wait, further ones are dropped and counted rather than memory used without bound.
 
 mod daily;
 

@@ -13,14 +13,27 @@
     reason = "a test may do what the node must not"
 )]
 
+mod api_v1;
+mod api_v2;
 mod blindness;
+mod build;
+mod commit_reveal;
+mod concurrency;
 mod config;
 mod connections;
+mod envelope;
+mod identities;
+mod issuer;
 mod keys;
 mod kill;
 mod lifecycle;
+mod limits;
 mod observability;
+mod readme;
 mod receiver;
 mod refusals;
-mod round_trip;
+mod status;
 mod support;
+mod telemetry;
+mod trouble;
+mod wire;

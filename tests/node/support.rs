@@ -43,9 +43,15 @@ impl Setup {
     }
 
     /// Sets a variable of its environment.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub fn env(self, name: &str, value: &str) -> Self {
+        let mut this = self.without(name);
+        this.env.push((name.into(), value.into()));
+        this
+    }
+
+    /// Takes a variable away from it.
+    pub fn without(mut self, name: &str) -> Self {
         self.env.retain(|(known, _)| known != name);
-        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -344,6 +350,13 @@ pub fn get_body(number: u64) -> Value {
         "secp256k1": public_key("secp256k1", number),
         "ed25519": public_key("ed25519", number),
     }})
+}
+
+/// A connection of the test's own to the database of the node whose home is `home`.
+pub fn database(home: &Path) -> rusqlite::Connection {
+    let database = rusqlite::Connection::open(home.join(".local/share/ksnode/ksnode.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    database
 }
 
 /// Polls until there is a value; a minute is for ever here.
