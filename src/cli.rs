@@ -127,13 +127,27 @@ fn report(error: &anyhow::Error) -> ExitCode {
     // A closed standard error leaves the exit code to tell.
     let mut err = std::io::stderr().lock();
     let Some(config) = error.downcast_ref::<ConfigError>() else {
-        let _ = writeln!(err, "ksnode: {error:#}");
+        let _ = writeln!(err, "ksnode: {}", on_one_line(error));
         return ExitCode::FAILURE;
     };
     for problem in config.problems() {
         let _ = writeln!(err, "ksnode: {problem}");
     }
     ExitCode::from(EX_CONFIG)
+}
+
+/// The error with its causes. Many of our texts name their cause in their middle, before the mend: it is not said again.
+fn on_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line.replace('\n', " ")
 }
 
 #[cfg(test)]

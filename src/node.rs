@@ -38,6 +38,8 @@ use telemetry::{Reporter, Telemetry};
 
 /// Connections to the listener of metrics and health.
 const OPS_CONNECTIONS: usize = 64;
+/// How long a stopped node still lets somebody finish reading its metrics.
+const OPS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -207,7 +209,8 @@ impl Node {
         background.wait().await;
         self.store.close().await;
         ops_stop.cancel();
-        if let Err(error) = ops.await {
+        // Whoever still reads metrics then is cut off; nothing of the node hangs on that.
+        if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, ops).await {
             tracing::error!(%error, "the listener of metrics and health failed");
         }
         tracing::info!("stopped");

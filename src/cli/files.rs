@@ -61,7 +61,12 @@ pub fn private_file(path: &Path, content: &[u8]) -> anyhow::Result<Made> {
     Ok(made)
 }
 
-fn sync_folder(path: &Path) -> anyhow::Result<()> {
+/// Flushes the names in a folder to disk: a file that was renamed has its new name after a power cut too.
+///
+/// # Errors
+///
+/// The folder cannot be flushed.
+pub fn sync_folder(path: &Path) -> anyhow::Result<()> {
     let flushed = File::open(path).and_then(|folder| folder.sync_all());
     flushed.with_context(|| format!("cannot flush the folder {}", path.display()))
 }

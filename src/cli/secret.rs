@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::Global;
-use super::files::private_file;
+use super::files::{private_file, sync_folder};
 use super::setup::new_secret;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
@@ -91,6 +91,7 @@ async fn change_in_place(config: &Config, out: &mut impl Write) -> anyhow::Resul
             new.display()
         )
     })?;
+    sync_folder(current.parent().unwrap_or(Path::new("/")))?;
     writeln!(
         out,
         "changed: {}\nthe old secret is kept for the backups made until now: {}",
@@ -126,6 +127,23 @@ async fn opens_with(config: &Config, file: &Path, clock: &SharedClock) -> anyhow
         }
         Err(NodeError::Keychain(KeychainError::Crypto(CryptoError::WrongSecret))) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The error of a start, with the way out when what is in the way is a change that was interrupted.
+pub(super) fn with_way_out(error: NodeError, config: &Config) -> anyhow::Error {
+    let wrong_secret = matches!(
+        error,
+        NodeError::Keychain(KeychainError::Crypto(CryptoError::WrongSecret))
+    );
+    let new = beside(&config.secret_file, "new").ok();
+    let error = anyhow::Error::from(error);
+    match new.filter(|new| wrong_secret && new.exists()) {
+        Some(new) => error.context(format!(
+            "a change of the secret was interrupted, {} is its trace; run `ksnode secret change` to finish it",
+            new.display()
+        )),
+        None => error,
     }
 }
 

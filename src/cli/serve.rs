@@ -8,10 +8,12 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
+use super::secret::with_way_out;
 use super::setup::{self, Setup};
 use crate::clock::SystemClock;
 use crate::config::Loaded;
 use crate::node::Node;
+use crate::service::process::EndSignals;
 use crate::service::{logging, process};
 
 /// Threads of the runtime: more than can compute at once, because reads of the database run on them and only half
@@ -46,10 +48,13 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
         .build()
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
-        let node = Node::start(&config, clock).await?;
-        announce(&setup, &node).context("standard output")?;
+        let node = Node::start(&config, clock)
+            .await
+            .map_err(|error| with_way_out(error, &config))?;
+        let signals = EndSignals::install().context("signals cannot be received")?;
         let stop = CancellationToken::new();
-        tokio::spawn(end_on_signal(stop.clone()));
+        tokio::spawn(end_on_signal(signals, stop.clone()));
+        announce(&setup, &node).context("standard output")?;
         let finished = node.run(stop).await;
         Ok(if finished {
             ExitCode::SUCCESS
@@ -59,11 +64,9 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn end_on_signal(stop: CancellationToken) {
-    match process::asked_to_end().await {
-        Ok(signal) => tracing::info!(signal, "asked to stop"),
-        Err(error) => tracing::error!(%error, "signals cannot be received"),
-    }
+async fn end_on_signal(signals: EndSignals, stop: CancellationToken) {
+    let signal = signals.received().await;
+    tracing::info!(signal, "asked to stop");
     stop.cancel();
 }
 

@@ -75,7 +75,8 @@ impl Setup {
 /// Something cannot be made, or the secret is missing beside a database: a new secret could not open it.
 pub fn ensure(config: &Config) -> anyhow::Result<Setup> {
     let mut setup = Setup::default();
-    let folder = private_folder(&config.data_dir)?;
+    let folder = private_folder(&config.data_dir)
+        .context("data_dir: set it to a folder that the user who runs ksnode may write to")?;
     setup.note(&config.data_dir, folder);
     secret(config, &mut setup)?;
     admin_password(config, &mut setup)?;

@@ -1,7 +1,7 @@
 //! The process itself: its limits, what may be seen of its memory, and the signals that end it.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Keeps key material out of core files and, on Linux, out of reach of debuggers of the same user. macOS gets the
 /// first alone: it has no such switch outside signed binaries.
@@ -36,15 +36,31 @@ pub fn raise_open_files() {
     }
 }
 
-/// Returns the name of the signal when the process is asked to end: SIGTERM or SIGINT.
-///
-/// # Errors
-/// When the handlers cannot be installed.
-pub async fn asked_to_end() -> std::io::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that ask the process to end. From [`EndSignals::install`] on they no longer end it by themselves, so it
+/// is called before anybody is told that the node serves.
+#[derive(Debug)]
+pub struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    /// Installs the handlers; within a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses them.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns the name of the signal when the process is asked to end: SIGTERM or SIGINT.
+    pub async fn received(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -22,6 +22,11 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Opens the connection that writes, creating or migrating the database.
 pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
     let existing = match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => {
+            return Err(StoreError::NotOurs {
+                path: path.to_owned(),
+            });
+        }
         Ok(meta) => meta.len() > 0,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(error) => return Err(StoreError::io(path, error)),
@@ -36,7 +41,7 @@ pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     configure(&connection)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    mark(&connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An acknowledged write is flushed. On macOS a flush is one only with F_FULLFSYNC.
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -49,6 +54,15 @@ pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
         .to_latest(&mut connection)
         .map_err(|error| StoreError::Migration(Arc::new(error)))?;
     Ok(connection)
+}
+
+/// Marks a new database as ours. One that is marked is not written to: a start that is refused changes nothing.
+fn mark(connection: &Connection) -> Result<(), StoreError> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id != APPLICATION_ID {
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    Ok(())
 }
 
 /// Opens a connection that can only read.

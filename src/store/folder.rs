@@ -1,8 +1,8 @@
 //! The data folder: private to its owner, and one process's at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -81,22 +81,24 @@ impl FolderLock {
         }
     }
 
-    /// Notes that this folder is `node_id`'s.
+    /// Notes that this folder is `node_id`'s: whole or not at all, because a file that holds no id keeps the node from
+    /// starting.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn set_node_id(&self, node_id: Uuid) -> Result<(), StoreError> {
         let path = self.folder.join(NODE_ID_FILE);
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| {
-                writeln!(file, "{node_id}")?;
-                file.sync_all()
-            });
+        let write = || {
+            let mut file = tempfile::Builder::new()
+                .prefix(".node-id-")
+                .permissions(Permissions::from_mode(0o600))
+                .tempfile_in(&self.folder)?;
+            writeln!(file, "{node_id}")?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        let written: std::io::Result<()> = write();
         written.map_err(|error| StoreError::io(&path, error))
     }
 }
@@ -128,7 +130,6 @@ mod tests {
 
     #[test]
     fn is_private_and_remembers_its_node() {
-        use std::os::unix::fs::PermissionsExt;
         let parent = tempfile::tempdir().unwrap();
         let folder = FolderLock::take(&parent.path().join("a/b")).unwrap();
         let mode = std::fs::metadata(folder.path())

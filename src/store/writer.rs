@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -33,6 +34,7 @@ pub(super) struct Writer {
 struct WriterMetrics {
     waiting: Gauge<i64, AtomicI64>,
     batch: Histogram,
+    failures: Counter,
 }
 
 impl Writer {
@@ -46,6 +48,7 @@ impl Writer {
         let metrics = WriterMetrics {
             waiting: Gauge::default(),
             batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+            failures: Counter::default(),
         };
         let checkpointer = Checkpointer::start(&connection, path)?;
         let seen = metrics.clone();
@@ -105,6 +108,11 @@ impl Writer {
             "store_batch_writes",
             "Writes that shared one commit",
             self.metrics.batch.clone(),
+        );
+        registry.register(
+            "store_commit_failures",
+            "Commits that failed: their writes were undone and not acknowledged",
+            self.metrics.failures.clone(),
         );
     }
 
@@ -168,8 +176,10 @@ where
         let outcome = match (self.outcome, committed) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(())) => Ok(value),
-            (Some(Ok(_)), Err(error)) => Err(error.into()),
-            (None, _) => Err(StoreError::Closed.into()),
+            // Done and undone, or not begun because the group was undone before.
+            (Some(Ok(_)) | None, Err(error)) => Err(error.into()),
+            // It panicked; its neighbours were committed.
+            (None, Ok(())) => Err(StoreError::Closed.into()),
         };
         // The caller may be gone; what was written stays written.
         let _ = self.reply.send(outcome);
@@ -194,7 +204,8 @@ fn run(
         metrics.batch.observe(f64::from(size));
         let committed = commit(&mut connection, &mut batch);
         if let Err(error) = &committed {
-            tracing::error!(%error, writes = size, "a group of writes could not be committed; none was acknowledged");
+            metrics.failures.inc();
+            tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
         }
         for job in batch.drain(..) {
             job.answer(committed.clone());
@@ -212,11 +223,12 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(),
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in batch {
         transaction.prepare_cached("SAVEPOINT job")?.execute([])?;
-        if !job.run(&transaction) {
-            // Some errors (disk full, I/O) make SQLite roll back everything, the neighbours' jobs too.
-            if transaction.is_autocommit() {
-                return Err(StoreError::GroupUndone);
-            }
+        let keep = job.run(&transaction);
+        // Some errors (disk full, I/O) make SQLite roll back everything, the neighbours' jobs too.
+        if transaction.is_autocommit() {
+            return Err(StoreError::GroupUndone);
+        }
+        if !keep {
             transaction.prepare_cached("ROLLBACK TO job")?.execute([])?;
         }
         transaction.prepare_cached("RELEASE job")?.execute([])?;
@@ -225,159 +237,4 @@ fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(),
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::store::{FolderLock, Store, StoreOptions};
-
-    const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;";
-
-    fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
-        let lock = FolderLock::take(folder.path()).unwrap();
-        let options = StoreOptions {
-            queue_length,
-            readers: 2,
-        };
-        Arc::new(Store::open(lock, &[TABLE], options).unwrap())
-    }
-
-    fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
-        let name = name.to_owned();
-        move |connection| {
-            connection.execute("INSERT INTO item (name) VALUES (?1)", [&name])?;
-            Ok(connection.last_insert_rowid())
-        }
-    }
-
-    async fn names(store: &Store) -> Vec<String> {
-        store
-            .read(|connection| -> Result<_, StoreError> {
-                let mut statement = connection.prepare("SELECT name FROM item ORDER BY name")?;
-                let rows = statement.query_map([], |row| row.get(0))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
-            .await
-            .unwrap()
-    }
-
-    /// Holds the writer inside a job until the returned sender is dropped.
-    async fn hold(store: &Arc<Store>) -> std::sync::mpsc::Sender<()> {
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let (entered, inside) = oneshot::channel();
-        let store = store.clone();
-        tokio::spawn(async move {
-            let job = move |_: &Connection| -> Result<(), StoreError> {
-                let _ = entered.send(());
-                let _ = held.recv();
-                Ok(())
-            };
-            store.write(job).await
-        });
-        inside.await.unwrap();
-        release
-    }
-
-    #[tokio::test]
-    async fn a_failing_job_leaves_no_trace_and_spares_its_neighbours() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder, 16);
-        let release = hold(&store).await;
-        let bad = |connection: &Connection| -> Result<(), StoreError> {
-            connection.execute("INSERT INTO item (name) VALUES ('half')", [])?;
-            Err(StoreError::Closed)
-        };
-        let panicking = |connection: &Connection| -> Result<(), StoreError> {
-            connection.execute("INSERT INTO item (name) VALUES ('panic')", [])?;
-            panic!("a bug in a job");
-        };
-        let all = tokio::spawn({
-            let store = store.clone();
-            async move {
-                tokio::join!(
-                    store.write(insert("one")),
-                    store.write(bad),
-                    store.write(panicking),
-                    store.write(insert("one")),
-                    store.write(insert("two")),
-                )
-            }
-        });
-        drop(release);
-        let (one, bad, panicked, duplicate, two) = all.await.unwrap();
-        assert!(one.is_ok() && two.is_ok());
-        assert!(matches!(bad, Err(StoreError::Closed)));
-        assert!(matches!(panicked, Err(StoreError::Closed)));
-        assert!(matches!(duplicate, Err(StoreError::Database(_))));
-        assert_eq!(names(&store).await, ["one", "two"]);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder, 1);
-        let release = hold(&store).await;
-        let mut waiting = Box::pin(store.write(insert("waits")));
-        assert!(futures_poll(&mut waiting).await.is_none());
-        let refused = store.write(insert("refused")).await;
-        assert!(matches!(refused, Err(StoreError::Busy { waiting: 1 })));
-        drop(release);
-        waiting.await.unwrap();
-        assert_eq!(names(&store).await, ["waits"]);
-    }
-
-    async fn futures_poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-        std::future::poll_fn(
-            |context| match std::pin::Pin::new(&mut *future).poll(context) {
-                std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
-                std::task::Poll::Pending => std::task::Poll::Ready(None),
-            },
-        )
-        .await
-    }
-
-    #[tokio::test]
-    async fn closing_answers_what_waits_and_refuses_what_comes() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder, 16);
-        let release = hold(&store).await;
-        let mut waiting = Box::pin(store.write(insert("waits")));
-        assert!(futures_poll(&mut waiting).await.is_none());
-        let closing = tokio::spawn({
-            let store = store.clone();
-            async move { store.close().await }
-        });
-        drop(release);
-        waiting.await.unwrap();
-        closing.await.unwrap();
-        assert!(matches!(
-            store.write(insert("late")).await,
-            Err(StoreError::Closed)
-        ));
-        drop(store);
-        let again = open(&folder, 16);
-        assert_eq!(names(&again).await, ["waits"]);
-    }
-
-    #[tokio::test]
-    async fn the_log_is_started_anew_when_it_has_grown() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(&folder, 16);
-        // 120 MB of rows: without a reset the log would hold them all.
-        for round in 0..1200 {
-            let big = |connection: &Connection| -> Result<(), StoreError> {
-                connection.execute(
-                    "INSERT INTO item (name) VALUES (hex(randomblob(50000)))",
-                    [],
-                )?;
-                Ok(())
-            };
-            store
-                .write(big)
-                .await
-                .unwrap_or_else(|error| panic!("{round}: {error}"));
-        }
-        let (_, log) = store.size();
-        assert!(log < 80 << 20, "the log has {log} bytes");
-    }
-}
+mod tests;

@@ -15,15 +15,23 @@
 
 mod api_v1;
 mod api_v2;
+mod blindness;
 mod build;
 mod commit_reveal;
 mod concurrency;
 mod config;
+mod connections;
 mod envelope;
 mod identities;
 mod issuer;
+mod keys;
+mod kill;
+mod lifecycle;
 mod limits;
+mod observability;
 mod readme;
+mod receiver;
+mod refusals;
 mod status;
 mod support;
 mod telemetry;

@@ -1,11 +1,16 @@
 //! A real node in a folder of its own, driven over real sockets.
 
+mod answer;
+
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+pub use answer::Answer;
 
 pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";
 
@@ -21,6 +26,7 @@ pub struct Setup {
     home: PathBuf,
     env: Vec<(String, String)>,
     config: String,
+    listen: String,
 }
 
 impl Setup {
@@ -30,6 +36,7 @@ impl Setup {
             home: home.to_owned(),
             env: Vec::new(),
             config: String::new(),
+            listen: "127.0.0.1:0".into(),
         }
         .env("KSNODE_SERVER__RATE_LIMIT", "0")
         .env("KSNODE_IDENTITY__TELEGRAM__BOT_TOKEN", BOT_TOKEN)
@@ -54,6 +61,23 @@ impl Setup {
         self
     }
 
+    /// Sets where it listens; a free port otherwise.
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Something in its data folder.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.home.join(".local/share/ksnode").join(name)
+    }
+
+    /// Runs another command than `serve` in the same environment, to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// The binary with everything but a command.
     fn command(&self) -> Command {
         let mut command = ksnode(&self.home);
         command.envs(self.env.iter().cloned());
@@ -63,20 +87,41 @@ impl Setup {
             std::fs::write(&path, &self.config).unwrap();
             command.arg("--config").arg(path);
         }
-        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--listen", &self.listen]);
         command
     }
 
     /// Starts it and waits until it serves.
     pub fn start(&self) -> Node {
+        let mut serve = self.command();
+        serve.arg("serve");
+        self.start_as(serve)
+    }
+
+    /// The same on a disk that can be made full with [`Node::fill_disk`].
+    pub fn start_on_small_disk(&self) -> Node {
+        let serve = self.command();
+        let mut shell = Command::new("/bin/sh");
+        // A full disk gives an error; a file size limit gives a signal besides, which is to be ignored.
+        shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@" serve"#]);
+        shell.arg(serve.get_program()).args(serve.get_args());
+        shell.env_clear().current_dir(&self.home);
+        shell.envs(
+            serve
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        self.start_as(shell)
+    }
+
+    fn start_as(&self, mut command: Command) -> Node {
         let log = self.home.join("stderr.log");
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(&log)
             .unwrap();
-        let mut child = self
-            .command()
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
@@ -108,10 +153,25 @@ impl Setup {
         }
     }
 
+    /// Runs a command and kills it after `time`, wherever it is then.
+    pub fn kill_amid(&self, arguments: &[&str], time: Duration) {
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(time);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
     /// Starts it and waits until it ends by itself, as a node that cannot start does.
     pub fn fail(&self) -> Output {
         let mut child = self
             .command()
+            .arg("serve")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -164,10 +224,34 @@ impl Node {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Lets no file that it writes grow beyond `bytes`: as if the disk were full. `None` takes the limit away.
+    pub fn fill_disk(&self, bytes: Option<u64>) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
+    }
+
     /// Asks it to stop and waits until it did.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal(rustix::process::Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(mut self) -> ExitStatus {
         wait_for("the node to stop", || self.child.try_wait().unwrap())
+    }
+
+    /// A connection to it that says nothing yet.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        stream
     }
 
     pub fn address(&self) -> &str {
@@ -222,60 +306,6 @@ pub fn agent() -> ureq::Agent {
         .timeout_global(Some(Duration::from_secs(30)))
         .build()
         .into()
-}
-
-/// An answer, read whole.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: ureq::http::HeaderMap,
-    pub text: String,
-}
-
-impl From<ureq::http::Response<ureq::Body>> for Answer {
-    fn from(response: ureq::http::Response<ureq::Body>) -> Self {
-        let (head, mut body) = response.into_parts();
-        Self {
-            status: head.status.as_u16(),
-            headers: head.headers,
-            text: body.with_config().limit(50 << 20).read_to_string().unwrap(),
-        }
-    }
-}
-
-impl Answer {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
-    }
-
-    pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// Asserts a success and returns its payload, `null` when there is none.
-    #[track_caller]
-    pub fn data(&self) -> Value {
-        assert_eq!(self.status, 200, "{self:?}");
-        let body = self.json();
-        assert_eq!(body["success"], true, "{self:?}");
-        body["data"].clone()
-    }
-
-    /// Asserts a refusal with this status and code and returns its message.
-    #[track_caller]
-    pub fn refused(&self, status: u16, code: &str) -> String {
-        let body = self.json();
-        assert_eq!(
-            (self.status, body["code"].as_str()),
-            (status, Some(code)),
-            "{self:?}"
-        );
-        assert_eq!(body["success"], false, "{self:?}");
-        assert_eq!(body.as_object().unwrap().len(), 3, "{self:?}");
-        body["msg"].as_str().unwrap().to_owned()
-    }
 }
 
 /// A Telegram login that verifies under [`BOT_TOKEN`].

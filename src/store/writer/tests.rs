@@ -1,0 +1,224 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::store::{FolderLock, Store, StoreOptions};
+
+const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
+    CREATE TABLE part (item INTEGER REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED) STRICT;";
+
+fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
+    let lock = FolderLock::take(folder.path()).unwrap();
+    let options = StoreOptions {
+        queue_length,
+        readers: 2,
+    };
+    Arc::new(Store::open(lock, &[TABLE], options).unwrap())
+}
+
+fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
+    let name = name.to_owned();
+    move |connection| {
+        connection.execute("INSERT INTO item (name) VALUES (?1)", [&name])?;
+        Ok(connection.last_insert_rowid())
+    }
+}
+
+async fn names(store: &Store) -> Vec<String> {
+    store
+        .read(|connection| -> Result<_, StoreError> {
+            let mut statement = connection.prepare("SELECT name FROM item ORDER BY name")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+        .unwrap()
+}
+
+/// Holds the writer inside a job until the returned sender is dropped.
+async fn hold(store: &Arc<Store>) -> std::sync::mpsc::Sender<()> {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = oneshot::channel();
+    let store = store.clone();
+    tokio::spawn(async move {
+        let job = move |_: &Connection| -> Result<(), StoreError> {
+            let _ = entered.send(());
+            let _ = held.recv();
+            Ok(())
+        };
+        store.write(job).await
+    });
+    inside.await.unwrap();
+    release
+}
+
+#[tokio::test]
+async fn a_failing_job_leaves_no_trace_and_spares_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    let release = hold(&store).await;
+    let bad = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute("INSERT INTO item (name) VALUES ('half')", [])?;
+        Err(StoreError::Closed)
+    };
+    let panicking = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute("INSERT INTO item (name) VALUES ('panic')", [])?;
+        panic!("a bug in a job");
+    };
+    let all = tokio::spawn({
+        let store = store.clone();
+        async move {
+            tokio::join!(
+                store.write(insert("one")),
+                store.write(bad),
+                store.write(panicking),
+                store.write(insert("one")),
+                store.write(insert("two")),
+            )
+        }
+    });
+    drop(release);
+    let (one, bad, panicked, duplicate, two) = all.await.unwrap();
+    assert!(one.is_ok() && two.is_ok());
+    assert!(matches!(bad, Err(StoreError::Closed)));
+    assert!(matches!(panicked, Err(StoreError::Closed)));
+    assert!(matches!(duplicate, Err(StoreError::Database(_))));
+    assert_eq!(names(&store).await, ["one", "two"]);
+}
+
+/// Runs `bad` as the second of three writes of one commit.
+async fn amid_neighbours(
+    store: &Arc<Store>,
+    bad: impl FnOnce(&Connection) -> Result<(), StoreError> + Send + 'static,
+) -> (
+    Result<i64, StoreError>,
+    Result<(), StoreError>,
+    Result<i64, StoreError>,
+) {
+    let release = hold(store).await;
+    let all = tokio::spawn({
+        let store = store.clone();
+        async move {
+            tokio::join!(
+                store.write(insert("one")),
+                store.write(bad),
+                store.write(insert("two"))
+            )
+        }
+    });
+    while store.writer.metrics.waiting.get() < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    all.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_is_acknowledged_to_nobody_and_the_next_one_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    // Looked at by the commit and not before.
+    let dangling = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute("INSERT INTO part (item) VALUES (4711)", [])?;
+        Ok(())
+    };
+    let (one, bad, two) = amid_neighbours(&store, dangling).await;
+    for outcome in [one.map(drop), bad, two.map(drop)] {
+        assert!(
+            matches!(outcome, Err(StoreError::Database(_))),
+            "{outcome:?}"
+        );
+    }
+    assert!(names(&store).await.is_empty());
+    assert_eq!(store.writer.metrics.failures.get(), 1);
+    store.write(insert("three")).await.unwrap();
+    assert_eq!(names(&store).await, ["three"]);
+}
+
+#[tokio::test]
+async fn a_group_that_sqlite_undoes_is_acknowledged_to_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    // What SQLite does by itself when the disk is full; and the job does not notice.
+    let undoing = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute_batch("ROLLBACK")?;
+        Ok(())
+    };
+    let (one, bad, two) = amid_neighbours(&store, undoing).await;
+    for outcome in [one.map(drop), bad, two.map(drop)] {
+        assert!(
+            matches!(outcome, Err(StoreError::GroupUndone)),
+            "{outcome:?}"
+        );
+    }
+    store.write(insert("three")).await.unwrap();
+    assert_eq!(names(&store).await, ["three"]);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 1);
+    let release = hold(&store).await;
+    let mut waiting = Box::pin(store.write(insert("waits")));
+    assert!(futures_poll(&mut waiting).await.is_none());
+    let refused = store.write(insert("refused")).await;
+    assert!(matches!(refused, Err(StoreError::Busy { waiting: 1 })));
+    drop(release);
+    waiting.await.unwrap();
+    assert_eq!(names(&store).await, ["waits"]);
+}
+
+async fn futures_poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    std::future::poll_fn(
+        |context| match std::pin::Pin::new(&mut *future).poll(context) {
+            std::task::Poll::Ready(value) => std::task::Poll::Ready(Some(value)),
+            std::task::Poll::Pending => std::task::Poll::Ready(None),
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn closing_answers_what_waits_and_refuses_what_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    let release = hold(&store).await;
+    let mut waiting = Box::pin(store.write(insert("waits")));
+    assert!(futures_poll(&mut waiting).await.is_none());
+    let closing = tokio::spawn({
+        let store = store.clone();
+        async move { store.close().await }
+    });
+    drop(release);
+    waiting.await.unwrap();
+    closing.await.unwrap();
+    assert!(matches!(
+        store.write(insert("late")).await,
+        Err(StoreError::Closed)
+    ));
+    drop(store);
+    let again = open(&folder, 16);
+    assert_eq!(names(&again).await, ["waits"]);
+}
+
+#[tokio::test]
+async fn the_log_is_started_anew_when_it_has_grown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    // 120 MB of rows: without a reset the log would hold them all.
+    for round in 0..1200 {
+        let big = |connection: &Connection| -> Result<(), StoreError> {
+            connection.execute(
+                "INSERT INTO item (name) VALUES (hex(randomblob(50000)))",
+                [],
+            )?;
+            Ok(())
+        };
+        store
+            .write(big)
+            .await
+            .unwrap_or_else(|error| panic!("{round}: {error}"));
+    }
+    let (_, log) = store.size();
+    assert!(log < 80 << 20, "the log has {log} bytes");
+}
