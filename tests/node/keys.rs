@@ -246,7 +246,7 @@ fn a_new_node_key_is_the_nodes_name_and_the_old_one_stays_listed() {
 fn sealed_under_older_keys(setup: &Setup, newest: u32) -> i64 {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let database = Connection::open_with_flags(setup.data("ksnode.db"), flags).unwrap();
-    let sql = "SELECT count(*) FROM key_share WHERE key_version <> ?1";
+    let sql = "SELECT count(*) FROM wallet WHERE key_version <> ?1";
     database.query_row(sql, [newest], |row| row.get(0)).unwrap()
 }
 

@@ -170,7 +170,7 @@ fn assert_sound(setup: &Setup, users: usize) {
     assert_eq!(count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
     assert_eq!(count("SELECT count(*) FROM user"), users);
     assert_eq!(count("SELECT count(*) FROM wallet"), 2 * users);
-    assert_eq!(count("SELECT count(*) FROM key_share"), 2 * users);
+    assert_eq!(count("SELECT count(sealed) FROM wallet"), 2 * users);
     assert_eq!(count("SELECT sum(shares) FROM share_count"), 2 * users);
 }
 

@@ -30,13 +30,7 @@ fn trouble_inside_the_node_is_never_a_not_found() {
     failed("/keyshare/v2", &get_body(1));
     failed("/keyshare/v2/reshare", &register_body(1));
     // A database that fails every statement on shares.
-    for table in [
-        "session",
-        "share_count",
-        "wallet",
-        "user",
-        "node",
-    ] {
+    for table in ["session", "share_count", "wallet", "user", "node"] {
         let sql = format!("ALTER TABLE {table} RENAME TO lost_{table}");
         database.execute(&sql, []).unwrap();
     }
