@@ -1,26 +1,22 @@
 //! Where log records go: the terminal or the journal always, daily files besides when a folder is configured.
 //!
-//! Records are written by a thread of their own, so that a slow terminal or disk never holds up a request; when more
-//! than `LINES` wait, further ones are dropped and counted rather than memory used without bound.
+//! Records are written by threads of their own, so that a slow terminal or disk never holds up a request; when too much
+//! waits, further records are dropped and counted rather than memory used without bound (`batched`).
 
+mod batched;
 mod daily;
 
-use std::io::{BufWriter, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::clock::SharedClock;
 use crate::config::{Log, LogFormat};
+use batched::{Batched, Flusher, batched};
 use daily::DailyFile;
-
-/// Records that may wait to be written: some 2 MB.
-const LINES: usize = 8192;
-/// Bytes of records that one write takes.
-const BUFFER: usize = 64 * 1024;
 
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +32,9 @@ pub enum LoggingError {
     /// The level's directives.
     #[error("log.level: {0}")]
     Level(#[from] tracing_subscriber::filter::ParseError),
+    /// The thread that writes records.
+    #[error("logging needs a thread: {0}")]
+    Thread(#[from] std::io::Error),
     /// Something logs already.
     #[error("logging was set up twice")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
@@ -44,7 +43,7 @@ pub enum LoggingError {
 /// Keeps the writing threads alive; dropping it writes what still waits.
 #[derive(Debug)]
 pub struct Logging {
-    _guards: Vec<WorkerGuard>,
+    _flushers: Vec<Flusher>,
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -54,8 +53,8 @@ type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 /// # Errors
 /// [`LoggingError`].
 pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> {
-    let (terminal, guard) = writer("log-terminal", std::io::stderr());
-    let mut guards = vec![guard];
+    let (terminal, flusher) = batched("log-terminal", std::io::stderr())?;
+    let mut flushers = vec![flusher];
     let colours = std::io::stderr().is_terminal();
     // The journal notes the time itself.
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
@@ -67,26 +66,20 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
                 source,
             }
         })?;
-        let (file, guard) = writer("log-file", file);
-        guards.push(guard);
+        let (file, flusher) = batched("log-file", file)?;
+        flushers.push(flusher);
         layers.push(layer(config.format, file, false, true));
     }
     let filter = EnvFilter::builder().parse(&config.level)?;
     tracing_subscriber::registry()
         .with(layers.with_filter(filter))
         .try_init()?;
-    Ok(Logging { _guards: guards })
+    Ok(Logging {
+        _flushers: flushers,
+    })
 }
 
-fn writer(name: &str, to: impl std::io::Write + Send + 'static) -> (NonBlocking, WorkerGuard) {
-    // The thread flushes when nothing waits: under load many records share one write.
-    NonBlockingBuilder::default()
-        .buffered_lines_limit(LINES)
-        .thread_name(name)
-        .finish(BufWriter::with_capacity(BUFFER, to))
-}
-
-fn layer(format: LogFormat, to: NonBlocking, colours: bool, time: bool) -> BoxedLayer {
+fn layer(format: LogFormat, to: Batched, colours: bool, time: bool) -> BoxedLayer {
     let layer = fmt::layer().with_writer(to).with_ansi(colours);
     match (format, time) {
         (LogFormat::Json, _) => layer.json().flatten_event(true).boxed(),
