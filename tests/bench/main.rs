@@ -65,6 +65,9 @@ struct Flags {
     /// Where nodes and the comparison keep their databases [default: the build's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Another build of the node [default: this one's]
+    #[arg(long, value_name = "FILE", default_value = env!("CARGO_BIN_EXE_ksnode"), hide_default_value = true)]
+    node: PathBuf,
     /// Write the results as JSON too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -115,7 +118,7 @@ fn main() -> anyhow::Result<()> {
 
 /// Everything about a database with that many users.
 fn measure(flags: &Flags, folder: &Path, users: u64) -> anyhow::Result<Report> {
-    let home = Home::new(folder.join("node"), &flags.set)?;
+    let home = Home::new(flags.node.clone(), folder.join("node"), &flags.set)?;
     let first = home.start()?;
     let first_ready = first.ready.as_secs_f64();
     first.stop()?;

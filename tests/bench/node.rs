@@ -24,13 +24,18 @@ const FILLING: usize = 512;
 
 /// A node's folder and settings.
 pub struct Home {
+    program: PathBuf,
     folder: PathBuf,
     variables: BTreeMap<String, OsString>,
 }
 
 impl Home {
-    /// A new folder, with `more` variables (`KSNODE_…`) over those that the benchmark sets.
-    pub fn new(folder: PathBuf, more: &[(String, String)]) -> anyhow::Result<Self> {
+    /// A new folder for `program`, with `more` variables (`KSNODE_…`) over those that the benchmark sets.
+    pub fn new(
+        program: PathBuf,
+        folder: PathBuf,
+        more: &[(String, String)],
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         // An explicit file keeps a configuration of this machine's own out of the measurement.
         std::fs::write(folder.join("ksnode.toml"), "")?;
@@ -53,7 +58,11 @@ impl Home {
             .iter()
             .map(|(name, value)| (name.clone(), value.into()));
         let variables = ours.into_iter().chain(more).collect();
-        Ok(Self { folder, variables })
+        Ok(Self {
+            program,
+            folder,
+            variables,
+        })
     }
 
     /// The database's file.
@@ -65,7 +74,7 @@ impl Home {
     pub fn start(&self) -> anyhow::Result<Node> {
         let began = Instant::now();
         let log = self.folder.join("stderr.log");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ksnode"))
+        let mut child = Command::new(&self.program)
             .env_clear()
             .envs(&self.variables)
             .current_dir(&self.folder)
@@ -104,8 +113,8 @@ impl Home {
         Ok(node)
     }
 
-    /// Registers users 0 to `count` in the stopped node's database through the library: the same rows and the same
-    /// sealing as over the network, in a quarter of the time.
+    /// Registers users 0 to `count` in the stopped node's database through the library: the same rows, sealed
+    /// in the same way, without the network.
     pub fn fill(&self, count: u64) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
