@@ -178,7 +178,7 @@ impl From<StoredShare> for ShareData {
     fn from(stored: StoredShare) -> Self {
         Self {
             share_id: stored.share_id,
-            share: Zeroizing::new(hex::encode(stored.share.expose())),
+            share: Zeroizing::new(hex_text(stored.share.expose())),
         }
     }
 }
@@ -266,16 +266,32 @@ pub(super) fn curve(name: Option<&str>) -> Result<CurveType, ApiError> {
 
 /// A public key from its hex text.
 pub(super) fn public_key(curve: CurveType, text: &str) -> Result<PublicKey, ApiError> {
-    let bytes = hex::decode(text).map_err(|_| {
+    let key = match curve {
+        CurveType::Secp256k1 => decoded(text).map(PublicKey::Secp256k1),
+        CurveType::Ed25519 => decoded(text).map(PublicKey::Ed25519),
+    };
+    key.ok_or_else(|| {
+        let length = curve.public_key_length();
         ApiError::new(
             Code::PublicKeyInvalid,
-            format!(
-                "a {curve} public key is {} hex characters",
-                curve.public_key_length() * 2
-            ),
+            format!("a {curve} public key is {} hex characters ({length} bytes)", length * 2),
         )
-    })?;
-    Ok(PublicKey::from_bytes(curve, &bytes)?)
+    })
+}
+
+/// The bytes of a hex text that has exactly `N` of them.
+fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Bytes as hex text, lower case.
+pub(super) fn hex_text(bytes: &[u8]) -> String {
+    let mut text = vec![0; bytes.len() * 2];
+    // The buffer has the right length and hex is ASCII: neither can fail.
+    let _ = hex::encode_to_slice(bytes, &mut text);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// A share from its hex text.
@@ -292,14 +308,12 @@ pub(super) fn share(text: &str) -> Result<Share, ApiError> {
 
 /// A fixed number of bytes from hex text.
 pub(super) fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N], ApiError> {
-    let mut bytes = [0; N];
-    hex::decode_to_slice(text, &mut bytes).map_err(|_| {
+    decoded(text).ok_or_else(|| {
         ApiError::invalid_request(format!(
             "{field} must be {} hex characters ({N} bytes)",
             N * 2
         ))
-    })?;
-    Ok(bytes)
+    })
 }
 
 impl WalletBody {
