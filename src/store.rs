@@ -23,6 +23,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use rusqlite::Connection;
 
+use crate::clock::SharedClock;
 use crate::crypto::CryptoError;
 pub use folder::FolderLock;
 pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
@@ -146,7 +147,7 @@ pub struct Store {
     folder: FolderLock,
     path: PathBuf,
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
 }
 
 impl Store {
@@ -159,11 +160,12 @@ impl Store {
         folder: FolderLock,
         migrations: &[&str],
         options: StoreOptions,
+        clock: SharedClock,
     ) -> Result<Self, StoreError> {
         let path = folder.path().join(DATABASE_FILE);
         let connection = connection::open_writer(&path, migrations)?;
-        let readers = Readers::open(&path, options.readers)?;
-        let writer = Writer::start(connection, &path, options.queue_length)?;
+        let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
+        let writer = Writer::start(connection, &path, options.queue_length, readers.clone())?;
         Ok(Self {
             folder,
             path,

@@ -274,7 +274,10 @@ pub(super) fn public_key(curve: CurveType, text: &str) -> Result<PublicKey, ApiE
         let length = curve.public_key_length();
         ApiError::new(
             Code::PublicKeyInvalid,
-            format!("a {curve} public key is {} hex characters ({length} bytes)", length * 2),
+            format!(
+                "a {curve} public key is {} hex characters ({length} bytes)",
+                length * 2
+            ),
         )
     })
 }

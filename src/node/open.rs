@@ -36,7 +36,12 @@ pub async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, NodeEr
     let expected = folder.node_id()?;
     // Read before the database is touched: a mistake here leaves no trace.
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
-    let store = Arc::new(Store::open(folder, MIGRATIONS, StoreOptions::default())?);
+    let store = Arc::new(Store::open(
+        folder,
+        MIGRATIONS,
+        StoreOptions::default(),
+        clock.clone(),
+    )?);
     let now = clock.now();
     let keys = store
         .write(move |connection| {

@@ -58,65 +58,56 @@ fn find_few(
     asked: &[Asked],
     found: &mut Vec<Result<Found, ShareError>>,
 ) -> Result<(), StoreError> {
-    // From a row without tables, so that there is an answer when there is neither user nor wallet.
+    // The user's row and those of the keys, told apart by their first column: one statement, so that all is read from one
+    // state of the database, and no join, because SQLite would build a table for it.
     let mut statement = connection.prepare_cached(
-        "SELECT user.id, wallet.user, wallet.public_key, wallet.id, wallet.curve_type,
-                wallet.wallet_id, wallet.share_id, wallet.key_version, wallet.sealed
-         FROM (SELECT 1)
-         LEFT JOIN user ON user.identifier = ?1
-         LEFT JOIN wallet ON wallet.public_key IN (?2, ?3)",
+        "SELECT 0, id, NULL, NULL, NULL, NULL, NULL, NULL FROM user WHERE identifier = ?1
+         UNION ALL
+         SELECT 1, user, id, curve_type, wallet_id, share_id, key_version, sealed
+         FROM wallet WHERE public_key = ?2
+         UNION ALL
+         SELECT 2, user, id, curve_type, wallet_id, share_id, key_version, sealed
+         FROM wallet WHERE public_key = ?3",
     )?;
     let key = |index: usize| asked.get(index).map(|asked| asked.public_key.as_slice());
     let mut rows = statement.query(params![user, key(0), key(1)])?;
-    let begin = found.len();
-    let mut known_user = false;
-    found.extend(
-        asked
-            .iter()
-            .map(|asked| Err(ShareError::WalletNotFound(asked.curve))),
-    );
+    let mut known_user = None;
+    let mut wallets = [const { None }; KEYS_A_QUERY];
     while let Some(row) = rows.next()? {
-        let user: Option<i64> = row.get(0)?;
-        known_user = user.is_some();
-        let Some(owner) = row.get::<_, Option<i64>>(1)? else {
+        let place: usize = row.get(0)?;
+        let owner: i64 = row.get(1)?;
+        let Some(index) = place.checked_sub(1) else {
+            known_user = Some(owner);
             continue;
         };
-        let public_key = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-        let place = asked
-            .iter()
-            .position(|asked| asked.public_key == public_key);
-        let place = place.and_then(|index| found.get_mut(begin + index));
-        if let (Some(place), Some(asked)) = (
-            place,
-            asked.iter().find(|asked| asked.public_key == public_key),
-        ) {
-            *place = if user == Some(owner) {
-                share(row, asked.curve)?
-            } else {
-                Err(ShareError::NotOwner(asked.curve))
-            };
+        if let (Some(wallet), Some(asked)) = (wallets.get_mut(index), asked.get(index)) {
+            *wallet = Some((owner, share(row, asked.curve)?));
         }
     }
-    if !known_user {
-        found.truncate(begin);
-        found.extend(asked.iter().map(|_| Err(ShareError::UserNotFound)));
-    }
+    found.extend(asked.iter().zip(wallets).map(|(asked, wallet)| {
+        let user = known_user.ok_or(ShareError::UserNotFound)?;
+        let (owner, share) = wallet.ok_or(ShareError::WalletNotFound(asked.curve))?;
+        if owner != user {
+            return Err(ShareError::NotOwner(asked.curve));
+        }
+        share
+    }));
     Ok(())
 }
 
 fn share(row: &Row<'_>, curve: CurveType) -> Result<Result<Found, ShareError>, StoreError> {
-    let Some(share_id) = row.get::<_, Option<[u8; 16]>>(6)? else {
+    let Some(share_id) = row.get::<_, Option<[u8; 16]>>(5)? else {
         return Ok(Err(ShareError::KeyShareNotFound(curve)));
     };
-    let wallet = row.get(3)?;
-    let curve = row.get_ref(4)?.as_str().ok().and_then(CurveType::from_name);
+    let wallet = row.get(2)?;
+    let curve = row.get_ref(3)?.as_str().ok().and_then(CurveType::from_name);
     Ok(Ok(Found {
         wallet,
         curve: curve.ok_or_else(|| StoreError::Damaged(format!("the curve of wallet {wallet}")))?,
-        wallet_id: Uuid::from_bytes(row.get(5)?),
+        wallet_id: Uuid::from_bytes(row.get(4)?),
         share_id: Uuid::from_bytes(share_id),
-        key_version: row.get(7)?,
-        sealed: row.get(8)?,
+        key_version: row.get(6)?,
+        sealed: row.get(7)?,
     }))
 }
 

@@ -23,8 +23,9 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let lock = FolderLock::take(folder.path()).unwrap();
     let tables = [NODE_TABLES, SHARE_TABLES];
-    let store = Arc::new(Store::open(lock, &tables, StoreOptions::default()).unwrap());
     let clock = ManualClock::shared();
+    let options = StoreOptions::default();
+    let store = Arc::new(Store::open(lock, &tables, options, clock.clone()).unwrap());
     let now = clock.now();
     let keys: OpenKeys = store
         .write(move |connection| -> Result<_, KeychainError> {

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::connection::{BUSY_TIMEOUT, open_checkpointer};
+use super::readers::Readers;
 
 /// Pages written between two passive checkpoints: 4 MiB.
 const PASSIVE_PAGES: u64 = 1024;
@@ -68,15 +69,22 @@ impl Checkpointer {
     }
 
     /// To be called by the writer after each commit.
-    pub(super) fn after_commit(&mut self, writer: &Connection) {
+    pub(super) fn after_commit(&mut self, writer: &Connection, readers: &Readers) {
         let pages = LOG_PAGES.get();
         if pages < PASSIVE_PAGES {
             self.next_passive = PASSIVE_PAGES;
             self.next_reset = RESET_PAGES;
         }
+        if pages < self.next_reset && pages < self.next_passive {
+            return;
+        }
+        // A checkpoint reaches as far as the oldest snapshot allows.
+        if let Err(error) = readers.release_idle() {
+            tracing::warn!(%error, "an idle reader could not be released");
+        }
         if pages >= self.next_reset {
             self.reset(writer, pages);
-        } else if pages >= self.next_passive {
+        } else {
             self.next_passive = pages.saturating_add(PASSIVE_PAGES);
             // A full channel means that a checkpoint is due already.
             let _ = self.wake.try_send(());

@@ -2,30 +2,50 @@
 //!
 //! Queries run on the caller's thread, which is one of the runtime's workers. Fewer connections than workers are
 //! opened, so that a disk that hangs can never hold all workers: the node goes on answering what needs no disk.
+//!
+//! Beginning and ending a read takes file locks, which cost half as much as a look-up and which threads wait for. So a
+//! reader keeps its snapshot for the queries of the next millisecond, unless something was committed since: every
+//! query sees all that was acknowledged before it. An idle reader's snapshot would keep the write-ahead log from being
+//! started anew; [`Readers::release_idle`] ends it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{StoreError, connection};
+use crate::clock::SharedClock;
+
+/// How long a snapshot serves.
+const SNAPSHOT: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(super) struct Readers {
     /// A std mutex: it is held for a push or a pop and never across an await.
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Reader>>,
     permits: Semaphore,
+    /// How often the writer has committed.
+    commits: AtomicU64,
+    clock: SharedClock,
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path, count: usize) -> Result<Self, StoreError> {
-        let idle = (0..count)
-            .map(|_| connection::open_reader(path))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub(super) fn open(path: &Path, count: usize, clock: SharedClock) -> Result<Self, StoreError> {
+        let open = || -> Result<_, StoreError> {
+            Ok(Reader {
+                connection: connection::open_reader(path)?,
+                snapshot: None,
+            })
+        };
+        let idle = (0..count).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             idle: Mutex::new(idle),
             permits: Semaphore::new(count),
+            commits: AtomicU64::new(0),
+            clock,
         })
     }
 
@@ -42,14 +62,29 @@ impl Readers {
             .acquire()
             .await
             .map_err(|_| StoreError::Closed)?;
-        let lent = Lent {
-            connection: self.lock().pop(),
+        let mut lent = Lent {
+            reader: self.lock().pop(),
             readers: self,
         };
-        match &lent.connection {
-            Some(connection) => query(connection),
-            None => Err(StoreError::Closed.into()),
+        let reader = lent.reader.as_mut().ok_or(StoreError::Closed)?;
+        // Read before the snapshot is taken: at worst it is younger than its number says.
+        let commits = self.commits.load(Ordering::Acquire);
+        reader.begin(commits, self.clock.monotonic())?;
+        let outcome = query(&reader.connection);
+        if outcome.is_err() {
+            reader.end()?;
         }
+        outcome
+    }
+
+    /// To be called after each commit and before it is acknowledged: the snapshots until now are too old.
+    pub(super) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Release);
+    }
+
+    /// Ends the snapshots that nobody uses.
+    pub(super) fn release_idle(&self) -> Result<(), StoreError> {
+        self.lock().iter_mut().try_for_each(Reader::end)
     }
 
     /// Refuses further reads.
@@ -58,19 +93,59 @@ impl Readers {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Gives its connection back however the query ends.
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    snapshot: Option<Snapshot>,
+}
+
+/// What an open read transaction shows.
+#[derive(Clone, Copy, Debug)]
+struct Snapshot {
+    /// At least as many commits.
+    commits: u64,
+    /// When it was taken, by the monotonic clock.
+    taken: Duration,
+}
+
+impl Reader {
+    fn begin(&mut self, commits: u64, now: Duration) -> Result<(), StoreError> {
+        let fresh = self.snapshot.is_some_and(|snapshot| {
+            snapshot.commits == commits && now.saturating_sub(snapshot.taken) < SNAPSHOT
+        });
+        if !fresh {
+            self.end()?;
+            self.connection.prepare_cached("BEGIN")?.execute([])?;
+            self.snapshot = Some(Snapshot {
+                commits,
+                taken: now,
+            });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        // Some errors end the transaction by themselves.
+        if self.snapshot.take().is_some() && !self.connection.is_autocommit() {
+            self.connection.prepare_cached("COMMIT")?.execute([])?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives its reader back however the query ends.
 struct Lent<'a> {
-    connection: Option<Connection>,
+    reader: Option<Reader>,
     readers: &'a Readers,
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.readers.lock().extend(self.connection.take());
+        self.readers.lock().extend(self.reader.take());
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::StoreError;
 use super::checkpoint::Checkpointer;
+use super::readers::Readers;
 
 /// Jobs that share one commit at most. More would lengthen the wait of the first one for little: at 128 rows a
 /// commit the flush is already a small part of the cost.
@@ -43,6 +44,7 @@ impl Writer {
         connection: Connection,
         path: &Path,
         length: usize,
+        readers: Arc<Readers>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(length);
         let metrics = WriterMetrics {
@@ -54,7 +56,7 @@ impl Writer {
         let seen = metrics.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || run(connection, jobs, checkpointer, &seen))
+            .spawn(move || run(connection, jobs, checkpointer, &readers, &seen))
             .map_err(|error| StoreError::io(path, error))?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
@@ -190,6 +192,7 @@ fn run(
     mut connection: Connection,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     mut checkpointer: Checkpointer,
+    readers: &Readers,
     metrics: &WriterMetrics,
 ) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
@@ -207,10 +210,11 @@ fn run(
             metrics.failures.inc();
             tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
         }
+        readers.committed();
         for job in batch.drain(..) {
             job.answer(committed.clone());
         }
-        checkpointer.after_commit(&connection);
+        checkpointer.after_commit(&connection, readers);
     }
     checkpointer.finish();
     if let Err((_, error)) = connection.close() {

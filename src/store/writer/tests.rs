@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::store::{FolderLock, Store, StoreOptions};
 
 const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
@@ -12,7 +13,7 @@ fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
         queue_length,
         readers: 2,
     };
-    Arc::new(Store::open(lock, &[TABLE], options).unwrap())
+    Arc::new(Store::open(lock, &[TABLE], options, SystemClock::shared()).unwrap())
 }
 
 fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
