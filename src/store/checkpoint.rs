@@ -17,8 +17,8 @@ use super::StoreError;
 use super::connection::{BUSY_TIMEOUT, open_checkpointer};
 use super::readers::Readers;
 
-/// Pages written between two passive checkpoints: 4 MiB.
-const PASSIVE_PAGES: u64 = 1024;
+/// Pages written between two passive checkpoints: 8 MiB.
+const PASSIVE_PAGES: u64 = 2048;
 /// Pages in the log at which the writer starts it anew: 64 MiB.
 const RESET_PAGES: u64 = 16 * 1024;
 /// How long the writer waits for readers when it starts the log anew. A long read (a backup) may be under way;

@@ -21,7 +21,7 @@ use crate::load::{Measured, histogram};
 use crate::users::Numbers;
 
 const BATCH: usize = 256;
-const PASSIVE_PAGES: u64 = 1024;
+const PASSIVE_PAGES: u64 = 2048;
 const RESTART_PAGES: u64 = 16 * 1024;
 
 /// Pages in the write-ahead log after the last commit; the hook that tells them can carry nothing.
