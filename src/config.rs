@@ -104,8 +104,6 @@ pub struct Server {
     pub rate_limit_exempt: Vec<IpNet>,
     /// Length of the window. Default 60 s.
     pub rate_window: Duration,
-    /// The same for administrative calls. Default 5.
-    pub admin_rate_limit: Option<u32>,
     /// Connections open at once; more wait to be accepted. Default 10,000.
     pub max_connections: usize,
     /// How long a stop waits for requests that are under way. Default 20 s.

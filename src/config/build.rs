@@ -112,7 +112,6 @@ fn server(r: &mut Resolver<'_>) -> Resolved<Server> {
     let rate_limit = limit(r, "server.rate_limit");
     let rate_limit_exempt = r.list("server.rate_limit_exempt", check::network);
     let rate_window = seconds(r, "server.rate_window_seconds");
-    let admin_rate_limit = limit(r, "server.admin_rate_limit");
     let max_connections = number(r, "server.max_connections");
     let shutdown = seconds(r, "server.shutdown_seconds");
     Ok(Server {
@@ -121,7 +120,6 @@ fn server(r: &mut Resolver<'_>) -> Resolved<Server> {
         rate_limit: rate_limit?,
         rate_limit_exempt: rate_limit_exempt?,
         rate_window: rate_window?,
-        admin_rate_limit: admin_rate_limit?,
         max_connections: max_connections?,
         shutdown: shutdown?,
     })

@@ -104,10 +104,7 @@ fn a_fresh_machine_has_a_folder_of_the_users() {
     assert_eq!(config.secret_file, machine.own_folder().join("secret"));
     assert_eq!(config.backup.dir, machine.own_folder().join("backups"));
     assert_eq!(config.server.listen, ["127.0.0.1:4201".parse().unwrap()]);
-    assert_eq!(
-        (config.server.rate_limit, config.server.admin_rate_limit),
-        (Some(100), Some(5))
-    );
+    assert_eq!(config.server.rate_limit, Some(100));
     assert_eq!(config.server.rate_window, Duration::from_secs(60));
     assert_eq!(
         (config.server.max_connections, config.server.shutdown),
@@ -181,8 +178,8 @@ fn every_layer_wins_over_those_below() {
         ("7".into(), from_file(3))
     );
     assert_eq!(
-        shown(&loaded, "server.admin_rate_limit"),
-        ("5".into(), "default".into())
+        shown(&loaded, "server.max_connections"),
+        ("10000".into(), "default".into())
     );
 }
 

@@ -48,7 +48,7 @@ pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.pragma_update(None, "cache_size", -12 * 1024)?;
     let steps: Vec<M<'_>> = migrations.iter().map(|sql| M::up(sql)).collect();
     Migrations::new(steps)
         .to_latest(&mut connection)

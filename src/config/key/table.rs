@@ -69,12 +69,6 @@ pub(crate) const KEYS: &[Key] = &[
         "Length of the window.",
     ),
     key(
-        "server.admin_rate_limit",
-        LIMIT,
-        Some("5"),
-        "Administrative requests an address may make in a window; 0 is no limit.",
-    ),
-    key(
         "server.max_connections",
         count(1, 1_000_000),
         Some("10000"),
