@@ -39,7 +39,6 @@ pub struct Seen {
     path: String,
     /// By name, in lower case.
     pub headers: HashMap<String, String>,
-    pub body: String,
 }
 
 /// The server. Its threads end with the program.
@@ -147,15 +146,9 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
         };
         headers.insert(name.to_lowercase(), value.to_owned());
     }
-    let length = headers
-        .get("content-length")
-        .map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
     Some(Seen {
         path: request.split(' ').nth(1)?.to_owned(),
         headers,
-        body: String::from_utf8(body).unwrap(),
     })
 }
 

@@ -34,6 +34,5 @@ mod receiver;
 mod refusals;
 mod status;
 mod support;
-mod telemetry;
 mod trouble;
 mod wire;
