@@ -233,11 +233,7 @@ fn a_full_disk_is_refused_clearly_and_survived() {
         };
         settle(&node, user, known);
     }
-    assert!(
-        node.logged().contains("could not be committed"),
-        "{}",
-        node.logged()
-    );
+    node.logs("could not be committed");
     node.kill();
     let node = setup.start();
     for user in (1..=3).chain(10..26) {

@@ -285,6 +285,12 @@ impl Node {
         Answer::from(agent().get(format!("{}{path}", self.ops)).call().unwrap())
     }
 
+    /// Waits until it has logged `text`: records are written some milliseconds after their cause.
+    #[track_caller]
+    pub fn logs(&self, text: &str) {
+        wait_for(text, || self.logged().contains(text).then_some(()));
+    }
+
     /// What it logged until now.
     pub fn logged(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()

@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Setup, database, get_body, public_key, register_body, share, token, wait_for,
-};
+use crate::support::{Setup, database, get_body, public_key, register_body, share, token};
 
 #[test]
 fn trouble_inside_the_node_is_never_a_not_found() {
@@ -21,7 +19,7 @@ fn trouble_inside_the_node_is_never_a_not_found() {
         // What the log is to be searched for.
         let id = answer.header("x-request-id");
         assert!(!id.is_empty(), "{answer:?}");
-        wait_for("the log", || node.logged().contains(id).then_some(()));
+        node.logs(id);
     };
     let database = database(home.path());
     database
