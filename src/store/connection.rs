@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 use super::StoreError;
@@ -105,18 +105,28 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Looks at an existing file without changing it.
+/// Looks at an existing file without changing it, except that a transaction cut off before the database had a
+/// write-ahead log is undone, which whoever reads it must do.
 fn refuse_foreign(path: &Path, known: usize) -> Result<(), StoreError> {
     let not_ours = || StoreError::NotOurs {
         path: path.to_owned(),
     };
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let id: i32 = match connection.pragma_query_value(None, "application_id", |row| row.get(0)) {
-        Ok(id) => id,
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase) => {
+    let open = |flags| -> rusqlite::Result<(Connection, i32)> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        let id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        Ok((connection, id))
+    };
+    let opened = match open(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+            open(OpenFlags::SQLITE_OPEN_READ_WRITE)
+        }
+        opened => opened,
+    };
+    let (connection, id) = match opened {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
             return Err(not_ours());
         }
-        Err(error) => return Err(error.into()),
+        opened => opened?,
     };
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -178,6 +188,35 @@ mod tests {
         ));
         assert!(error.to_string().contains("newer ksnode"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    /// What a kill leaves before the database has a write-ahead log: pages of a transaction in the file, the former
+    /// ones in a rollback journal.
+    #[test]
+    fn undoes_what_a_killed_first_start_left_half_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let killed = Connection::open(folder.path().join("killed.db")).unwrap();
+        mark(&killed).unwrap();
+        killed.execute_batch(ONE).unwrap();
+        killed.pragma_update(None, "user_version", 1).unwrap();
+        // A cache of one page, so that the open transaction reaches the file.
+        killed.pragma_update(None, "cache_size", 1).unwrap();
+        killed
+            .execute_batch(
+                "BEGIN; CREATE TABLE half (bytes BLOB);
+                 INSERT INTO half SELECT randomblob(4000) FROM json_each('[1,2,3,4,5,6,7,8]');",
+            )
+            .unwrap();
+        let path = folder.path().join("ksnode.db");
+        for ending in ["", "-journal"] {
+            let from = folder.path().join(format!("killed.db{ending}"));
+            std::fs::copy(from, folder.path().join(format!("ksnode.db{ending}"))).unwrap();
+        }
+        let opened = open_writer(&path, &[ONE]).unwrap();
+        let tables: i64 = opened
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(tables, 1);
     }
 
     #[test]
