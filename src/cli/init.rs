@@ -14,7 +14,6 @@ use crate::config::{
     Environment, FILE_NAME, Overrides, SYSTEM_DATA, SYSTEM_FILE, load, own_folder,
 };
 use crate::node::open;
-use crate::store::DATABASE_FILE;
 
 /// What `ksnode init` takes beside the global flags.
 #[derive(Args, Debug)]
@@ -41,13 +40,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
         writeln!(out, "notice: {notice}")?;
     }
     let mut setup = setup::ensure(&loaded.config)?;
-    let database = loaded.config.data_dir.join(DATABASE_FILE);
-    let list = if database.try_exists()? {
-        &mut setup.found
-    } else {
-        &mut setup.created
-    };
-    list.push(database);
+    setup.note_database(&loaded.config)?;
     super::block_on(open(&loaded.config, &SystemClock::shared()))??;
     setup.tell_what_is_new(&mut out)?;
     for path in &setup.found {

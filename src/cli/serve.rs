@@ -30,7 +30,8 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
         notices,
         ..
     } = global.load()?;
-    let setup = setup::ensure(&config)?;
+    let mut setup = setup::ensure(&config)?;
+    setup.note_database(&config)?;
     if let Some(password) = &setup.admin_password {
         config.admin.password = Some(password.clone());
     }

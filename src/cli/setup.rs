@@ -34,6 +34,22 @@ impl Setup {
         !self.created.is_empty()
     }
 
+    /// Notes the database, which the caller is about to open and so to make when there is none.
+    ///
+    /// # Errors
+    ///
+    /// The data folder cannot be looked into.
+    pub fn note_database(&mut self, config: &Config) -> std::io::Result<()> {
+        let path = config.data_dir.join(DATABASE_FILE);
+        let list = if path.try_exists()? {
+            &mut self.found
+        } else {
+            &mut self.created
+        };
+        list.push(path);
+        Ok(())
+    }
+
     /// Says what was made, and the new password: it is not said again.
     ///
     /// # Errors
