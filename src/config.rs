@@ -27,20 +27,24 @@ mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod time_of_day;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use docker::names as docker_names;
+pub use docker::{is_private as is_private_variable, names as docker_names};
 pub use environment::{Environment, Overrides};
 pub use error::{ConfigError, Problem, Source};
 pub(crate) use key::Kind;
 pub use load::{Loaded, Origin, load, load_without_file};
 pub use places::{ADMIN_PASSWORD_NAME, FILE_NAME, SYSTEM_DATA, SYSTEM_FILE, own_folder};
+pub use time_of_day::TimeOfDay;
 
 /// A secret text (password, bot token). Zeroized on drop; `Debug` shows nothing of it.
 #[derive(Clone)]
@@ -55,6 +59,16 @@ impl SecretText {
     /// The secret itself, for the moment of its use.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether `given` is the secret. It takes as long whatever of it is right: digests are compared, which are of
+    /// one length, and in constant time.
+    pub fn is(&self, given: &str) -> bool {
+        let digest = |text: &str| Zeroizing::new(<[u8; 32]>::from(Sha256::digest(text)));
+        digest(&self.0)
+            .as_slice()
+            .ct_eq(digest(given).as_slice())
+            .into()
     }
 }
 
@@ -100,6 +114,8 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Requests an address may make in a window; `None` (written 0) is no limit. Default 100.
     pub rate_limit: Option<u32>,
+    /// The same for the calls that take the administrator's password, each of which counts for both limits. Default 5.
+    pub admin_rate_limit: Option<u32>,
     /// Addresses that are not limited. Default none.
     pub rate_limit_exempt: Vec<IpNet>,
     /// Length of the window. Default 60 s.
@@ -189,6 +205,18 @@ pub enum CommitRevealMode {
 pub struct Backup {
     /// Where backups are kept. Created private to its owner. Default `<data_dir>/backups`.
     pub dir: PathBuf,
+    /// When the daily backup is made, in UTC; `None` (written as an empty text) makes none. Default 03:00.
+    pub at: Option<TimeOfDay>,
+    /// How many days a backup is kept. Default 7.
+    pub keep_days: u32,
+    /// A command for `/bin/sh`, run after each completed backup. Default none.
+    pub after: Option<String>,
+    /// How long that command may take. Default one hour.
+    pub after_timeout: Duration,
+    /// The age X25519 recipients (`age1…`, checked) that backups are encrypted to. Default none: not encrypted.
+    pub age_recipients: Vec<String>,
+    /// Time between two checks of the live database file; `None` (written 0) is no check. Default 6 hours.
+    pub check_interval: Option<Duration>,
 }
 
 /// `[telemetry]`: the network's node monitor.

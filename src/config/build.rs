@@ -31,6 +31,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
     } else {
         Err(Reported)
     };
+    let backup = backup(r, backup_dir);
     let server = server(r);
     let ops = ops(r);
     let identity = identity(r);
@@ -46,7 +47,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
         ops: ops?,
         identity: identity?,
         commit_reveal: commit_reveal?,
-        backup: Backup { dir: backup_dir? },
+        backup: backup?,
         telemetry: telemetry?,
         admin: Admin { password: admin? },
         log: log?,
@@ -88,6 +89,19 @@ fn path_defaults(r: &mut Resolver<'_>, places: &Places, data_dir: &std::path::Pa
     }
 }
 
+/// A rule that lets an empty text mean none.
+fn or_empty<T>(
+    parse: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> impl FnOnce(&str) -> Result<Option<T>, Wrong> {
+    |text| {
+        if text.is_empty() {
+            Ok(None)
+        } else {
+            parse(text).map(Some)
+        }
+    }
+}
+
 fn seconds(r: &mut Resolver<'_>, key: &'static str) -> Resolved<Duration> {
     r.number(key).map(Duration::from_secs)
 }
@@ -110,6 +124,7 @@ fn server(r: &mut Resolver<'_>) -> Resolved<Server> {
     let listen = r.filled_list("server.listen", "127.0.0.1:4201", check::socket);
     let trusted_proxies = r.list("server.trusted_proxies", check::network);
     let rate_limit = limit(r, "server.rate_limit");
+    let admin_rate_limit = limit(r, "server.admin_rate_limit");
     let rate_limit_exempt = r.list("server.rate_limit_exempt", check::network);
     let rate_window = seconds(r, "server.rate_window_seconds");
     let max_connections = number(r, "server.max_connections");
@@ -118,6 +133,7 @@ fn server(r: &mut Resolver<'_>) -> Resolved<Server> {
         listen: listen?,
         trusted_proxies: trusted_proxies?,
         rate_limit: rate_limit?,
+        admin_rate_limit: admin_rate_limit?,
         rate_limit_exempt: rate_limit_exempt?,
         rate_window: rate_window?,
         max_connections: max_connections?,
@@ -126,13 +142,7 @@ fn server(r: &mut Resolver<'_>) -> Resolved<Server> {
 }
 
 fn ops(r: &mut Resolver<'_>) -> Resolved<Ops> {
-    let listen = r.required("ops.listen", |text| {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            check::socket(text).map(Some)
-        }
-    })?;
+    let listen = r.required("ops.listen", or_empty(check::socket))?;
     Ok(Ops { listen })
 }
 
@@ -257,6 +267,24 @@ fn commit_reveal(r: &mut Resolver<'_>) -> Resolved<CommitRevealMode> {
     r.required("commit_reveal.mode", |text| check::choice(text, &MODES))
 }
 
+fn backup(r: &mut Resolver<'_>, dir: Resolved<std::path::PathBuf>) -> Resolved<Backup> {
+    let at = r.required("backup.at", or_empty(check::time_of_day));
+    let keep_days = number(r, "backup.keep_days");
+    let after = r.optional("backup.after", or_empty(check::filled));
+    let after_timeout = seconds(r, "backup.after_timeout_seconds");
+    let age_recipients = r.list("backup.age_recipients", check::age_recipient);
+    let check_interval = seconds(r, "backup.check_interval_seconds");
+    Ok(Backup {
+        dir: dir?,
+        at: at?,
+        keep_days: keep_days?,
+        after: after?.flatten(),
+        after_timeout: after_timeout?,
+        age_recipients: age_recipients?,
+        check_interval: Some(check_interval?).filter(|interval| !interval.is_zero()),
+    })
+}
+
 fn telemetry(r: &mut Resolver<'_>) -> Resolved<Option<Telemetry>> {
     let base_url = r.optional("telemetry.base_url", check::base_url);
     let password = r.secret("telemetry.password", "telemetry.password_file");
@@ -291,13 +319,7 @@ fn telemetry(r: &mut Resolver<'_>) -> Resolved<Option<Telemetry>> {
 
 fn log(r: &mut Resolver<'_>) -> Resolved<Log> {
     const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let dir = r.optional("log.dir", |text| {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            check::folder(text).map(Some)
-        }
-    });
+    let dir = r.optional("log.dir", or_empty(check::folder));
     let level = r.required("log.level", check::directives);
     let format = r.required("log.format", |text| check::choice(text, &FORMATS));
     let keep_days = number(r, "log.keep_days");

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
+use super::TimeOfDay;
 use super::error::Wrong;
 
 /// The `auth_type`s that are always there (api.md, "Who is calling").
@@ -174,6 +175,29 @@ pub(crate) fn directives(text: &str) -> Result<String, Wrong> {
         .map_err(|error| Wrong::new(format!("{text:?} is not understood: {error}"), mend))
 }
 
+/// A time of day in UTC.
+pub(crate) fn time_of_day(text: &str) -> Result<TimeOfDay, Wrong> {
+    TimeOfDay::parse(text).ok_or_else(|| {
+        let wrong = format!("{text:?} is not a time of day");
+        Wrong::new(wrong, "write it in UTC like 03:00 or 23:59:30")
+    })
+}
+
+/// An age X25519 recipient, as it was written. A secret key that was put in its place is not quoted.
+pub(crate) fn age_recipient(text: &str) -> Result<String, Wrong> {
+    if text.to_ascii_uppercase().contains("AGE-SECRET-KEY-") {
+        let wrong = "holds a secret key, which must not be on this machine";
+        let mend = "write its public half (age1…, from `age-keygen -y FILE`), and make a new key if this file was seen";
+        return Err(Wrong::new(wrong, mend));
+    }
+    let parsed = text.parse::<age::x25519::Recipient>();
+    parsed.map(|_| text.to_owned()).map_err(|error| {
+        let wrong = format!("{text:?} is not an age recipient: {error}");
+        let mend = "write the public key that age-keygen shows, age1 and 58 characters";
+        Wrong::new(wrong, mend)
+    })
+}
+
 /// One of a few words.
 pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Wrong> {
     choices
@@ -280,6 +304,46 @@ mod tests {
                 .contains("built in")
         );
         assert!(prefix("").is_ok() && prefix("google_").is_ok() && prefix("a b").is_err());
+    }
+
+    #[test]
+    fn takes_age_recipients_and_shows_no_secret_keys() {
+        use age::secrecy::ExposeSecret;
+        let identity = age::x25519::Identity::generate();
+        let recipient = identity.to_public().to_string();
+        assert_eq!(age_recipient(&recipient).unwrap(), recipient);
+        let mut mistyped = recipient.clone();
+        mistyped.replace_range(
+            10..12,
+            if &recipient[10..12] == "qq" {
+                "pp"
+            } else {
+                "qq"
+            },
+        );
+        for bad in [
+            "",
+            "age1",
+            "ssh-ed25519 AAAA",
+            "me@example.org",
+            &mistyped,
+            &recipient[1..],
+        ] {
+            let wrong = age_recipient(bad).unwrap_err();
+            assert!(
+                wrong.wrong.contains(bad) && wrong.mend.contains("age-keygen"),
+                "{bad}"
+            );
+        }
+        let secret = identity.to_string();
+        for form in [
+            secret.expose_secret().to_owned(),
+            secret.expose_secret().to_lowercase(),
+        ] {
+            let wrong = age_recipient(&form).unwrap_err();
+            let shown = wrong.wrong + &wrong.mend;
+            assert!(!shown.contains(&form[20..40]), "{shown}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::environment::Environment;
 use super::error::{Problem, Source, Wrong};
+use super::key::{self, Kind};
 use super::places::below;
 use super::settings::{Entry, Layer, Raw};
 
@@ -49,13 +50,15 @@ const NAMES: &[(&str, &[&str], Form)] = &[
     ),
 ];
 
+const POSTGRES_PASSWORD: &str = "DB_PASSWORD";
+
 /// The names of that suite's Postgres.
 const POSTGRES: &[&str] = &[
     "PG_DATA_DIR",
     "DB_HOST",
     "DB_PORT",
     "DB_USER",
-    "DB_PASSWORD",
+    POSTGRES_PASSWORD,
     "DB_NAME",
     "DB_SSL",
 ];
@@ -65,6 +68,14 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
     NAMES
         .iter()
         .flat_map(|(key, names, _)| names.iter().map(move |name| (*name, *key)))
+}
+
+/// Whether the variable may hold a secret, or one of our settings: the programs that the node starts get none of these.
+pub fn is_private(name: &str) -> bool {
+    let secret = |key| key::find(key).is_some_and(|known| known.kind == Kind::Secret);
+    name.starts_with(key::PREFIX)
+        || name == POSTGRES_PASSWORD
+        || names().any(|(known, key)| known == name && secret(key))
 }
 
 /// What the suite's variables say.
@@ -165,6 +176,36 @@ fn value(environment: &Environment, form: &Form, text: &str) -> Result<String, W
                 )
             })?;
             Ok(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)).to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_and_our_own_variables_are_private() {
+        for name in [
+            "KSNODE_ADMIN__PASSWORD",
+            "KSNODE_DATA_DIR",
+            "ADMIN_PASSWORD",
+            "TELEGRAM_BOT_TOKEN",
+            "KS_NODE_REPORT_PASSWORD",
+            "DB_PASSWORD",
+        ] {
+            assert!(is_private(name), "{name}");
+        }
+        for name in [
+            "PATH",
+            "HOME",
+            "PORT",
+            "ENCRYPTION_SECRET_PATH",
+            "RCLONE_CONFIG",
+            "DB_HOST",
+            "",
+        ] {
+            assert!(!is_private(name), "{name}");
         }
     }
 }

@@ -92,7 +92,7 @@ fn sections() -> impl Iterator<Item = &'static str> {
 }
 
 /// What the writer of an unknown key in `ksnode.toml` may have meant: a key spelt nearly so, the section
-/// spelt nearly so, or the only key of that name in another section.
+/// spelt nearly so, or the keys of that name in other sections.
 pub(crate) fn suggest(path: &str) -> Option<String> {
     let path = path.to_ascii_lowercase().replace('-', "_");
     if let Some(section) = nearest(&path, sections()) {
@@ -102,10 +102,12 @@ pub(crate) fn suggest(path: &str) -> Option<String> {
         return Some(key.to_owned());
     }
     let name = path.rsplit('.').next()?;
-    KEYS.iter()
+    let of_that_name: Vec<&str> = KEYS
+        .iter()
         .map(|key| key.path)
-        .find(|path| path.rsplit('.').next() == Some(name))
-        .map(str::to_owned)
+        .filter(|path| path.rsplit('.').next() == Some(name))
+        .collect();
+    (!of_that_name.is_empty()).then(|| of_that_name.join(" or "))
 }
 
 /// The variable that was meant by the unknown variable `name`.
@@ -158,7 +160,14 @@ mod tests {
         assert_eq!(suggest("server.lisen").unwrap(), "server.listen");
         assert_eq!(suggest("server.rate-limit").unwrap(), "server.rate_limit");
         assert_eq!(suggest("sever").unwrap(), "[server]");
-        assert_eq!(suggest("keep_days").unwrap(), "log.keep_days");
+        assert_eq!(
+            suggest("max_connections").unwrap(),
+            "server.max_connections"
+        );
+        assert_eq!(
+            suggest("keep_days").unwrap(),
+            "backup.keep_days or log.keep_days"
+        );
         assert_eq!(
             suggest_variable("KSNODE_SERVER_LISTEN").unwrap(),
             "KSNODE_SERVER__LISTEN"

@@ -105,6 +105,7 @@ fn a_fresh_machine_has_a_folder_of_the_users() {
     assert_eq!(config.backup.dir, machine.own_folder().join("backups"));
     assert_eq!(config.server.listen, ["127.0.0.1:4201".parse().unwrap()]);
     assert_eq!(config.server.rate_limit, Some(100));
+    assert_eq!(config.server.admin_rate_limit, Some(5));
     assert_eq!(config.server.rate_window, Duration::from_secs(60));
     assert_eq!(
         (config.server.max_connections, config.server.shutdown),
@@ -117,6 +118,19 @@ fn a_fresh_machine_has_a_folder_of_the_users() {
         "https://auth0.oko.app/.well-known/jwks.json"
     );
     assert_eq!(config.commit_reveal, CommitRevealMode::Optional);
+    assert_eq!(
+        (config.backup.at.unwrap().seconds(), config.backup.keep_days),
+        (3 * 3600, 7)
+    );
+    assert_eq!(
+        (&config.backup.after, config.backup.after_timeout),
+        (&None, Duration::from_secs(3600))
+    );
+    assert!(config.backup.age_recipients.is_empty());
+    assert_eq!(
+        config.backup.check_interval,
+        Some(Duration::from_secs(21_600))
+    );
     assert!(
         config.telemetry.is_none() && config.admin.password.is_none() && config.log.dir.is_none()
     );
@@ -258,6 +272,7 @@ fn values_of_all_shapes_are_read_from_the_file() {
     let config = Machine::with_file(
         "allow_readable_secret = true\n\
          [server]\nlisten = ['127.0.0.1:1', '[::1]:1']\ntrusted_proxies = '10.0.0.1'\nrate_limit = 0\n\
+         admin_rate_limit = 0\n\
          rate_limit_exempt = ['10.0.0.0/8']\nmax_connections = 1_000\n\
          [ops]\nlisten = ''\n\
          [identity.auth0]\ndomain = 'a.example'\n\
@@ -273,6 +288,7 @@ fn values_of_all_shapes_are_read_from_the_file() {
         (2, 1000)
     );
     assert_eq!(config.server.rate_limit, None);
+    assert_eq!(config.server.admin_rate_limit, None);
     assert_eq!(
         config.server.trusted_proxies,
         ["10.0.0.1/32".parse().unwrap()]
@@ -290,6 +306,37 @@ fn values_of_all_shapes_are_read_from_the_file() {
         (config.log.format, config.log.dir),
         (LogFormat::Json, Some("/logs".into()))
     );
+}
+
+const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+#[test]
+fn backups_are_turned_off_and_on() {
+    let config = Machine::with_file(
+        "[server]\nadmin_rate_limit = 0\n\
+         [backup]\nat = ''\nafter = ''\ncheck_interval_seconds = 0",
+    )
+    .load()
+    .unwrap()
+    .config;
+    assert_eq!(config.server.admin_rate_limit, None);
+    assert_eq!((config.backup.at, config.backup.after), (None, None));
+    assert_eq!(config.backup.check_interval, None);
+
+    let loaded = Machine::with_variables(&[
+        ("KSNODE_BACKUP__AT", "23:59:30"),
+        ("KSNODE_BACKUP__AFTER", "cp \"$1\" /mnt"),
+        ("KSNODE_BACKUP__AGE_RECIPIENTS", RECIPIENT),
+        ("KSNODE_BACKUP__CHECK_INTERVAL_SECONDS", "60"),
+    ])
+    .load()
+    .unwrap();
+    let backup = &loaded.config.backup;
+    assert_eq!(backup.at.unwrap().to_string(), "23:59:30");
+    assert_eq!(backup.after.as_deref(), Some("cp \"$1\" /mnt"));
+    assert_eq!(backup.age_recipients, [RECIPIENT]);
+    assert_eq!(backup.check_interval, Some(Duration::from_secs(60)));
+    assert_eq!(shown(&loaded, "backup.age_recipients").0, RECIPIENT);
 }
 
 #[test]

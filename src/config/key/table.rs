@@ -57,6 +57,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Requests an address may make in a window; 0 is no limit.",
     ),
     key(
+        "server.admin_rate_limit",
+        LIMIT,
+        Some("5"),
+        "Backup calls and admin logins an address may make in a window; 0 is no limit.",
+    ),
+    key(
         "server.rate_limit_exempt",
         Kind::List,
         Some(""),
@@ -153,6 +159,42 @@ pub(crate) const KEYS: &[Key] = &[
         "off, optional (verified when a call carries a session) or required.",
     ),
     key("backup.dir", Kind::Folder, None, "Folder of the backups."),
+    key(
+        "backup.at",
+        Kind::Text,
+        Some("03:00"),
+        "Time of the daily backup in UTC, HH:MM or HH:MM:SS; an empty text turns it off.",
+    ),
+    key(
+        "backup.keep_days",
+        count(1, 36_500),
+        Some("7"),
+        "How many days a backup is kept; the newest good one is kept for ever.",
+    ),
+    key(
+        "backup.after",
+        Kind::Text,
+        None,
+        "Shell command run after each completed backup, the file's path in $1.",
+    ),
+    key(
+        "backup.after_timeout_seconds",
+        count(1, 86_400),
+        Some("3600"),
+        "How long that command may take.",
+    ),
+    key(
+        "backup.age_recipients",
+        Kind::List,
+        Some(""),
+        "Recipients (age1…) that backups are encrypted to; none leaves them unencrypted.",
+    ),
+    key(
+        "backup.check_interval_seconds",
+        count(0, 31_536_000),
+        Some("21600"),
+        "Time between two checks of the live database file; 0 turns them off.",
+    ),
     key(
         "telemetry.base_url",
         Kind::Text,

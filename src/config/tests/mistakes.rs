@@ -24,7 +24,7 @@ fn unknown_keys_are_refused_with_a_guess() {
         ),
         (
             "listen = 'x'",
-            "listen (file FILE line 1): unknown key; did you mean server.listen?",
+            "listen (file FILE line 1): unknown key; did you mean server.listen or ops.listen?",
         ),
         (
             "[sever]\nlisten = 'x'",
@@ -139,6 +139,34 @@ fn impossible_values_are_refused_in_the_file() {
         (
             "[backup]\ndir = '~/b'",
             r#"backup.dir (file FILE line 2): "~/b" is not an absolute path; write it"#,
+        ),
+        (
+            "[backup]\nat = '3:00'",
+            r#"backup.at (file FILE line 2): "3:00" is not a time of day; write it in UTC like 03:00 or 23:59:30"#,
+        ),
+        (
+            "[backup]\nat = 03:00:00",
+            "backup.at (file FILE line 2): is of a type that fits no key (datetime); write a text in quotes",
+        ),
+        (
+            "[backup]\nkeep_days = 0",
+            "backup.keep_days (file FILE line 2): 0 is impossible; write a whole number from 1 to 36500",
+        ),
+        (
+            "[backup]\nafter = \"a\\nb\"",
+            r#"backup.after (file FILE line 2): "a\nb" has spaces around it or control characters in it; remove them"#,
+        ),
+        (
+            "[backup]\nafter_timeout_seconds = 0",
+            "backup.after_timeout_seconds (file FILE line 2): 0 is impossible; write a whole number from 1 to 86400",
+        ),
+        (
+            "[backup]\nage_recipients = ['age1']",
+            r#"backup.age_recipients (file FILE line 2): "age1" is not an age recipient: "#,
+        ),
+        (
+            "[backup]\ncheck_interval_seconds = 31_536_001",
+            "backup.check_interval_seconds (file FILE line 2): 31536001 is impossible; write a whole number",
         ),
         (
             "secret_file = '~/s'",

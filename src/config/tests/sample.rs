@@ -75,6 +75,7 @@ fn its_defaults_are_the_defaults() {
     let example = |path: &str| {
         path == "telemetry.base_url"
             || path == "log.dir"
+            || path == "backup.after"
             || key::PAIRS.iter().any(|(a, b)| [*a, *b].contains(&path))
     };
     let mut table: Table = uncommented().parse().unwrap();
