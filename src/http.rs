@@ -2,13 +2,14 @@
 //!
 //! A request passes two stations. [`Front`] does what concerns every request whatever its route: address, rate
 //! limit, CORS, body limit, headers of the answer, log line and metrics. Behind it warp routes to the calls (`v1`,
-//! `v2`, `commit`, `status`, `docs`), which know bodies and tokens and nothing of connections. Hex and JSON end
+//! `v2`, `commit`, `backups`, `status`, `docs`), which know bodies and tokens and nothing of connections. Hex and JSON end
 //! here: the rooms below are given typed values.
 //!
 //! Layers of tower-http could do part of the front's work; its CORS answers preflights with 200 where clients expect
 //! 204, and its limits know no windows as api.md describes them, so what would be left is small.
 
 mod answer;
+mod backups;
 mod body;
 mod caller;
 mod client_address;
@@ -31,6 +32,7 @@ mod wire;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 pub use connection::{serve_api, serve_ops};
 pub use docs::openapi_json;
 pub use front::{FinalAnswer, Front, FrontOptions};
@@ -39,7 +41,9 @@ pub use ops::{Ops, Readiness};
 pub use rate_limit::RateLimit;
 pub use status::StatusFacts;
 
-use crate::config::CommitRevealMode;
+use crate::backup::{Backups, Restorer};
+use crate::clock::SharedClock;
+use crate::config::{CommitRevealMode, SecretText};
 use crate::identity::Identities;
 use crate::shares::{KeyShares, Sessions};
 use crate::store::Store;
@@ -54,9 +58,39 @@ pub struct Api {
     /// Commit-reveal sessions.
     pub sessions: Sessions,
     /// Who may vouch for a caller.
-    pub identities: Identities,
+    pub identities: Arc<Identities>,
     /// Whether calls must or may be part of a session.
     pub commit_reveal: CommitRevealMode,
+    /// Backups, and how the last one stands.
+    pub backups: Backups,
+    /// Restores of the running node.
+    pub restorer: Restorer,
+    /// The administrator's password.
+    pub admin_password: Option<SecretText>,
+    /// What days of a history are counted back from.
+    pub clock: SharedClock,
     /// What `/status` tells besides.
     pub status: StatusFacts,
+}
+
+/// What the calls work with now: a restore replaces it as a whole. Whoever answers a request asks once, so that one
+/// request never works with two databases, and a key of one never meets rows of the other. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Current(Arc<ArcSwap<Api>>);
+
+impl Current {
+    /// Begins with `api`.
+    pub fn new(api: Api) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(api)))
+    }
+
+    /// What there is now.
+    pub fn get(&self) -> Arc<Api> {
+        self.0.load_full()
+    }
+
+    /// Replaces it for the requests that come from now on.
+    pub fn replace(&self, api: Api) {
+        self.0.store(Arc::new(api));
+    }
 }

@@ -9,6 +9,7 @@
 //! | [`node`] | builds a running node from a [`config::Config`]; owns its tasks and its shutdown |
 //! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
+//! | [`backup`] | online copy, verification, retention, restore, schedule |
 //! | [`identity`] | who is calling: one file per provider behind one trait |
 //! | [`tls`] | the listener: connections, their limits and timeouts |
 //! | [`service`] | what the operating system sees: logs, signals, process limits, outbound connections |
@@ -17,6 +18,7 @@
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |
 //! | [`clock`] | the one source of time, replaceable in tests |
 
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;

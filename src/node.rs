@@ -4,7 +4,9 @@
 //! ports. At the end the order is turned round: no new connections, requests under way finish within the deadline,
 //! tasks stop, the writer drains, the log is folded in.
 
+mod blueprint;
 mod open;
+mod restore;
 mod schema;
 mod tasks;
 mod telemetry;
@@ -19,26 +21,27 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backup::{BackupError, Restorer};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::crypto::CryptoError;
 use crate::http::{
-    Api, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, StatusFacts, serve_api,
-    serve_ops,
+    Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, serve_api, serve_ops,
 };
-use crate::identity::{Identities, IdentityError};
+use crate::identity::IdentityError;
 use crate::service::outbound::{Outbound, OutboundError, Timeouts};
-use crate::shares::{KeyShares, Sessions};
-use crate::store::{KeychainError, Store, StoreError};
+use crate::store::{KeychainError, StoreError, StoreMetrics};
 use crate::tls::{self, ListenError};
-pub use open::{Opened, lock, open, open_existing};
+use blueprint::Blueprint;
+use open::open_with;
+pub use open::{Opened, lock, open, open_existing, restore_stopped};
 pub use schema::MIGRATIONS;
 use tasks::Background;
 use telemetry::{Reporter, Telemetry};
 
 /// Connections to the listener of metrics and health.
 const OPS_CONNECTIONS: usize = 64;
-/// How long a stopped node still lets somebody finish reading its metrics.
+/// How long a stopped node still lets somebody finish reading its metrics, or the end of what a command asked for.
 const OPS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a node does not start.
@@ -56,6 +59,14 @@ pub enum NodeError {
     /// The keys.
     #[error(transparent)]
     Keychain(#[from] KeychainError),
+    /// Data of an older schema could not be saved.
+    #[error(
+        "the data is of an older version and is saved before it is migrated; that failed, and it is untouched: {0}"
+    )]
+    BeforeMigration(BackupError),
+    /// Backups, or a restore.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The encryption secret.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -73,7 +84,7 @@ pub enum NodeError {
 /// A node with its ports open, about to serve.
 #[derive(Debug)]
 pub struct Node {
-    store: Arc<Store>,
+    current: Current,
     front: Front,
     ops: Ops,
     readiness: Readiness,
@@ -103,6 +114,17 @@ impl Ports {
                 .transpose()?,
         })
     }
+
+    fn api_addresses(&self) -> Vec<SocketAddr> {
+        let listeners = self.api.iter();
+        listeners
+            .filter_map(|listener| listener.local_addr().ok())
+            .collect()
+    }
+
+    fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.as_ref()?.local_addr().ok()
+    }
 }
 
 impl Node {
@@ -113,49 +135,44 @@ impl Node {
     pub async fn start(config: &Config, clock: SharedClock) -> Result<Self, NodeError> {
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
         let ports = Ports::bind(config)?;
-        let Opened { store, keys } = open(config, &clock).await?;
-        let ring = Arc::new(keys.ring);
-        let node_key = Arc::new(keys.node_key);
+        let keeper = open::keeper(config, &clock)?;
+        let store_metrics = StoreMetrics::default();
+        let opened = open_with(config, &keeper, store_metrics.clone(), &clock).await?;
         let outbound = Outbound::new(Timeouts::default())?;
-        let shares = KeyShares::new(store.clone(), ring.clone(), clock.clone());
-        let sessions = Sessions::new(store.clone(), node_key.clone(), clock.clone());
+        let (restorer, orders) = Restorer::new();
+        let blueprint = Blueprint::new(config, restorer, &clock, outbound.clone())?;
+        let current = Current::new(blueprint.api(opened));
         let reporter = Reporter {
-            public_key: node_key.public_key(),
-            shares: shares.clone(),
-            outbound: outbound.clone(),
+            current: current.clone(),
+            outbound,
             clock: clock.clone(),
         };
         let telemetry = match &config.telemetry {
             Some(telemetry) => Some(Telemetry::new(telemetry, reporter).await?),
             None => None,
         };
-        let api = Arc::new(Api {
-            store: store.clone(),
-            shares,
-            sessions: sessions.clone(),
-            identities: Identities::new(&config.identity, clock.clone(), outbound)?,
-            commit_reveal: config.commit_reveal,
-            status: StatusFacts {
-                public_key: node_key.public_key(),
-                launched: clock.now(),
-                // Set by packaging/build.rs. A package build that does not know it may leave it empty.
-                git_hash: option_env!("GIT_HASH").filter(|hash| !hash.is_empty()),
-                version: env!("CARGO_PKG_VERSION"),
-            },
-        });
         let metrics = HttpMetrics::default();
-        let registry = registry(&metrics, &api, telemetry.as_ref());
+        let registry = registry(&metrics, &store_metrics, &current, telemetry.as_ref());
         let readiness = Readiness::default();
+        let front = Front::new(
+            current.clone(),
+            front_options(config),
+            metrics,
+            clock.clone(),
+        )?;
         Ok(Self {
-            ops: Ops::new(api.clone(), readiness.clone(), registry),
-            front: Front::new(api, front_options(config), metrics, clock)?,
+            ops: Ops::new(current.clone(), readiness.clone(), registry),
+            front,
             background: Background {
-                store: store.clone(),
-                ring,
-                sessions,
+                current: current.clone(),
                 telemetry,
+                check: config.backup.check_interval,
+                orders,
+                blueprint,
+                store_metrics,
+                clock,
             },
-            store,
+            current,
             readiness,
             ports,
             max_connections: config.server.max_connections,
@@ -165,16 +182,12 @@ impl Node {
 
     /// Where the API is served; port 0 of the configuration has become a real one.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.ports
-            .api
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
+        self.ports.api_addresses()
     }
 
     /// Where metrics and health are served.
     pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ports.ops.as_ref()?.local_addr().ok()
+        self.ports.ops_address()
     }
 
     /// Serves until `stop`, then ends in order. Returns true when all requests under way were finished in time.
@@ -207,11 +220,15 @@ impl Node {
             tracing::warn!("requests were still under way at the deadline and are cut off");
         }
         background.wait().await;
-        self.store.close().await;
+        let api = self.current.get();
+        api.backups.keeper().stop().await;
+        api.store.close().await;
         ops_stop.cancel();
-        // Whoever still reads metrics then is cut off; nothing of the node hangs on that.
-        if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, ops).await {
-            tracing::error!(%error, "the listener of metrics and health failed");
+        // Whoever still reads then is cut off; nothing of the node hangs on that.
+        for (what, task) in [("metrics and health", ops)] {
+            if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, task).await {
+                tracing::error!(%error, what, "a listener failed");
+            }
         }
         tracing::info!("stopped");
         finished
@@ -228,11 +245,18 @@ async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: CancellationToke
 }
 
 /// Everything that the rooms count.
-fn registry(metrics: &HttpMetrics, api: &Api, telemetry: Option<&Telemetry>) -> Registry {
+fn registry(
+    metrics: &HttpMetrics,
+    store: &StoreMetrics,
+    current: &Current,
+    telemetry: Option<&Telemetry>,
+) -> Registry {
+    let api = current.get();
     let mut registry = Registry::with_prefix("ksnode");
     metrics.register(&mut registry);
-    api.store.register_metrics(&mut registry);
+    store.register(&mut registry);
     api.identities.register_metrics(&mut registry);
+    api.backups.keeper().metrics().register(&mut registry);
     if let Some(telemetry) = telemetry {
         telemetry.register_metrics(&mut registry);
     }
@@ -241,15 +265,17 @@ fn registry(metrics: &HttpMetrics, api: &Api, telemetry: Option<&Telemetry>) -> 
 
 fn front_options(config: &Config) -> FrontOptions {
     let server = &config.server;
+    let limit = |requests| {
+        RateLimit::new(
+            requests,
+            server.rate_window,
+            server.rate_limit_exempt.clone(),
+        )
+    };
     FrontOptions {
         trusted_proxies: server.trusted_proxies.clone(),
-        rate_limit: server.rate_limit.map(|requests| {
-            RateLimit::new(
-                requests,
-                server.rate_window,
-                server.rate_limit_exempt.clone(),
-            )
-        }),
+        rate_limit: server.rate_limit.map(limit),
+        admin_rate_limit: server.admin_rate_limit.map(limit),
         strict_transport: false,
     }
 }

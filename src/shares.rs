@@ -4,6 +4,7 @@
 //! caller's thread and outside the writer. What the database may hold and what must happen in one transaction is
 //! this room's too (`table`, `session`); how a transaction becomes durable is the store's.
 
+mod contents;
 mod count;
 mod reseal;
 mod session;
@@ -20,8 +21,8 @@ use crate::clock::SharedClock;
 use crate::crypto::{Context, CryptoError, KeyRing, Purpose, random_id};
 use crate::identity::UserId;
 use crate::store::{Store, StoreError};
+pub use contents::ShareContents;
 pub use count::ShareCount;
-pub use reseal::reseal_step;
 pub use session::{
     ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
     Sessions,
@@ -218,8 +219,8 @@ impl KeyShares {
             }
             confirmed.push(found.wallet);
         }
-        // Only a restore or an import could change a stored share's content, and neither runs beside a node's
-        // requests: what was compared is what is marked.
+        // Nothing changes the content of a share in one database, and a restore's is another one, to which this write
+        // cannot go: what was compared is what is marked.
         let now = self.clock.now();
         self.store
             .write(move |connection| {
@@ -230,6 +231,15 @@ impl KeyShares {
                 Ok(())
             })
             .await
+    }
+
+    /// After a rotation of the share key: seals the next few older shares under the new one. Returns how many were
+    /// resealed, and `None` once there is none left.
+    ///
+    /// # Errors
+    /// [`ShareError::Crypto`] when a share does not open (it is named in the log and left as it is); [`StoreError`].
+    pub async fn reseal_step(&self) -> Result<Option<usize>, ShareError> {
+        reseal::step(&self.store, &self.ring).await
     }
 
     /// How many shares there are, by provider and curve.
@@ -301,20 +311,26 @@ impl KeyShares {
 
     fn blind_user(&self, user: &UserId) -> Result<Vec<u8>, CryptoError> {
         let items: [&[u8]; 1] = [user.auth_type().as_str().as_bytes()];
-        let context = Context {
-            label: "ksnode/user/1",
-            items: &items,
-        };
         self.ring
-            .blind(context, &padded(user.identifier().as_bytes()))
+            .blind(user_context(&items), &padded(user.identifier().as_bytes()))
     }
 
     fn blind_key(&self, key: &PublicKey) -> Result<Vec<u8>, CryptoError> {
-        let context = Context {
-            label: "ksnode/public-key/1",
-            items: &[],
-        };
-        self.ring.blind(context, key.as_bytes())
+        self.ring.blind(key_context(), key.as_bytes())
+    }
+}
+
+fn user_context<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
+    Context {
+        label: "ksnode/user/1",
+        items,
+    }
+}
+
+fn key_context() -> Context<'static> {
+    Context {
+        label: "ksnode/public-key/1",
+        items: &[],
     }
 }
 

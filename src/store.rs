@@ -15,23 +15,31 @@ mod connection;
 mod folder;
 mod keychain;
 mod readers;
+mod replace;
+mod timeline;
 mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use rusqlite::Connection;
 
 use crate::clock::SharedClock;
 use crate::crypto::CryptoError;
+pub use connection::{APPLICATION_ID, migrate, open_detached, schema_version};
 pub use folder::FolderLock;
 pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
-use writer::Writer;
+pub use replace::remove_database;
+pub use timeline::{Timeline, Timelines};
+pub use writer::StoreMetrics;
+use writer::{Giver, Writer};
 
 /// The tables of this room, the first migration of every database.
 pub const NODE_TABLES: &str = include_str!("store/schema/node.sql");
+
+/// The table of timelines, the third migration.
+pub const TIMELINE_TABLE: &str = include_str!("store/schema/timeline.sql");
 
 /// Name of the database's file in the data folder.
 pub const DATABASE_FILE: &str = "ksnode.db";
@@ -99,9 +107,15 @@ pub enum StoreError {
         /// The queue's length.
         waiting: usize,
     },
-    /// The store was closed, or the job panicked; nothing was written.
+    /// Writes are refused while the data is saved and replaced.
+    #[error("a restore is under way, and nothing is written until it is done")]
+    Paused,
+    /// The store was closed; nothing was written.
     #[error("the database is closed")]
     Closed,
+    /// The write met a bug; nothing of it was written.
+    #[error("a write panicked; please report this with the log")]
+    Panicked,
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -160,12 +174,19 @@ impl Store {
         folder: FolderLock,
         migrations: &[&str],
         options: StoreOptions,
+        metrics: StoreMetrics,
         clock: SharedClock,
     ) -> Result<Self, StoreError> {
         let path = folder.path().join(DATABASE_FILE);
         let connection = connection::open_writer(&path, migrations)?;
         let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
-        let writer = Writer::start(connection, &path, options.queue_length, readers.clone())?;
+        let writer = Writer::start(
+            connection,
+            &path,
+            options.queue_length,
+            readers.clone(),
+            metrics,
+        )?;
         Ok(Self {
             folder,
             path,
@@ -198,7 +219,20 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.writer.submit(job).await
+        self.writer.submit(Giver::Caller, job).await
+    }
+
+    /// Refuses writes with [`StoreError::Paused`] until the returned pause is dropped, and returns when all that were
+    /// given before are answered. Reads go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Closed`].
+    pub async fn pause_writes(self: &Arc<Self>) -> Result<WritesPaused, StoreError> {
+        self.writer.pause();
+        let paused = WritesPaused(self.clone());
+        // Jobs run in their order, so behind this one there is none left.
+        paused.write(|_| Ok::<_, StoreError>(())).await?;
+        Ok(paused)
     }
 
     /// Runs `query` on a read-only connection, on this thread. It sees everything acknowledged before.
@@ -221,15 +255,37 @@ impl Store {
         )
     }
 
-    /// Adds this room's metrics to `registry`.
-    pub fn register_metrics(&self, registry: &mut Registry) {
-        self.writer.register_metrics(registry);
-    }
-
     /// Refuses new work, finishes what waits, folds the write-ahead log into the database and closes it.
     pub async fn close(&self) {
-        self.readers.close();
+        self.readers.close().await;
         self.writer.close().await;
+    }
+}
+
+/// A pause of the writes, which ends when this is dropped. Only its holder can write.
+#[derive(Debug)]
+pub struct WritesPaused(Arc<Store>);
+
+impl WritesPaused {
+    /// As [`Store::write`].
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub async fn write<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.0.writer.submit(Giver::Pause, job).await
+    }
+}
+
+impl Drop for WritesPaused {
+    fn drop(&mut self) {
+        self.0.writer.resume();
     }
 }
 

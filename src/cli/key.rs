@@ -77,7 +77,7 @@ fn list(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
 
 async fn rotate(config: &Config, which: &Rotate, out: &mut impl Write) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
-    let Opened { store, keys } = open_existing(config, &clock).await?;
+    let Opened { store, keys, .. } = open_existing(config, &clock).await?;
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
     let (node_id, now): (_, Timestamp) = (Some(keys.node_id), clock.now());
     match which {

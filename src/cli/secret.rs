@@ -102,7 +102,7 @@ async fn change_in_place(config: &Config, out: &mut impl Write) -> anyhow::Resul
 }
 
 async fn rewrap(config: &Config, new: EncryptionSecret, clock: &SharedClock) -> anyhow::Result<()> {
-    let Opened { store, keys } = open_existing(config, clock).await?;
+    let Opened { store, keys, .. } = open_existing(config, clock).await?;
     let old = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
     let (node_id, now) = (Some(keys.node_id), clock.now());
     store

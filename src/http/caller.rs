@@ -14,10 +14,12 @@ use crate::config::CommitRevealMode;
 use crate::identity::{DEFAULT_AUTH_TYPE, UserId};
 use crate::shares::{ApiName, Reveal, RevealedCall};
 
-/// A call with a bearer token, before anything in it is believed.
+/// A call, before anything in it is believed.
 pub(super) struct Call {
     /// The `Authorization` header.
     pub(super) authorization: Option<HeaderValue>,
+    /// What follows the question mark of the request's target.
+    pub(super) query: String,
     /// The whole body.
     pub(super) body: Bytes,
 }

@@ -1,4 +1,6 @@
 //! One connection: HTTP/1.1 with timeouts, until the client leaves or the node stops.
+//!
+//! All timeouts are the client's. How long an answer takes is the call's own affair: a backup takes minutes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -34,7 +36,10 @@ where
 {
     let refusing = front.clone();
     let stream = Malformed::new(stream, move |status| refusing.malformed(peer, status));
-    serve(stream, stop, |request| front.answer(peer, request)).await;
+    serve(stream, HEADER_TIME, stop, |request| {
+        front.answer(peer, request)
+    })
+    .await;
 }
 
 /// Serves metrics and health over `stream`.
@@ -42,11 +47,12 @@ pub async fn serve_ops<S>(stream: S, ops: Ops, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    serve(stream, stop, |request| ops.answer(request)).await;
+    serve(stream, HEADER_TIME, stop, |request| ops.answer(request)).await;
 }
 
 async fn serve<S, F>(
     stream: S,
+    header_time: Duration,
     stop: CancellationToken,
     answer: impl Fn(Request<Incoming>) -> F + Send,
 ) where
@@ -61,7 +67,7 @@ async fn serve<S, F>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
+        .header_read_timeout(header_time)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
@@ -75,5 +81,44 @@ async fn serve<S, F>(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::sync::Notify;
+    use warp::Reply;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_long_call_is_not_cut_off() {
+        let (near, mut client) = duplex(1000);
+        let (begun, finish) = (Notify::new(), Notify::new());
+        let time = Duration::from_millis(50);
+        let served = serve(near, time, CancellationToken::new(), |_| async {
+            begun.notify_one();
+            finish.notified().await;
+            "done".into_response()
+        });
+        let asked = async {
+            client.write_all(REQUEST).await.unwrap();
+            begun.notified().await;
+            // Clients that say nothing are cut off meanwhile, one after another: so much time has passed.
+            for _ in 0..3 {
+                let (near, _idle) = duplex(1000);
+                let stop = CancellationToken::new();
+                serve(near, time, stop, |_| async { "".into_response() }).await;
+            }
+            finish.notify_one();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let ((), answer) = tokio::join!(served, asked);
+        assert!(answer.ends_with("\r\n\r\ndone"), "{answer}");
     }
 }

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use super::answer::{Answer, json, refusal, with_type};
 use super::error::{ApiError, Code};
-use super::{commit, status, v1, v2, wire};
+use super::{backups, commit, status, v1, v2, wire};
 
 /// The page's own scripts and styles; the page sets styles on its elements, hence `unsafe-inline` for those.
 pub(super) const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
@@ -33,6 +33,7 @@ const ROOT: &str = "/api_docs";
         v1::register, v1::get, v1::check, v1::reshare,
         v2::get, v2::check, v2::register, v2::register_ed25519, v2::reshare, v2::reshare_register,
         commit::commit, status::status,
+        backups::create, backups::history, backups::history_by_query, backups::restore,
     ),
     components(schemas(wire::Credentials, wire::FailureBody)),
     modifiers(&Common)
@@ -61,7 +62,10 @@ impl Modify for Common {
                     ("415", "The body is not JSON"),
                     ("429", "Too many requests from this address"),
                     ("500", "Trouble inside the node or at the identity provider"),
-                    ("503", "Too many writes are waiting"),
+                    (
+                        "503",
+                        "Too many writes are waiting, or the data is being replaced",
+                    ),
                 ];
                 if secured {
                     refusals.push((

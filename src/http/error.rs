@@ -1,10 +1,12 @@
 //! The one place where errors become answers: a code and text for the client, another text for the log.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use http::StatusCode;
 use utoipa::ToSchema;
 
+use crate::backup::BackupError;
 use crate::identity::IdentityError;
 use crate::shares::{SessionError, ShareError, ValueError};
 use crate::store::StoreError;
@@ -29,17 +31,32 @@ pub(super) enum Code {
     SessionAlreadyExists,
     SessionExpired,
     InvalidSignature,
+    PgDumpFailed,
+    PgRestoreFailed,
+    InvalidDays,
+    InvalidDumpPath,
+    InvalidDumpFile,
+    DumpFileAccessError,
+    DumpFileNotFound,
 }
 
 impl Code {
     fn status(self) -> StatusCode {
         match self {
-            Self::UnknownError | Self::ReshareFailed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnknownError
+            | Self::ReshareFailed
+            | Self::PgDumpFailed
+            | Self::PgRestoreFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::InvalidRequest
             | Self::PublicKeyInvalid
             | Self::ShareInvalid
             | Self::CurveTypeNotSupported
-            | Self::InvalidSignature => StatusCode::BAD_REQUEST,
+            | Self::InvalidSignature
+            | Self::InvalidDays
+            | Self::InvalidDumpPath
+            | Self::InvalidDumpFile
+            | Self::DumpFileAccessError
+            | Self::DumpFileNotFound => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::UserNotFound
             | Self::WalletNotFound
@@ -89,10 +106,91 @@ impl ApiError {
     /// Trouble inside the node: never told apart for the client, and never a "not found", which would make wallets
     /// give up.
     pub(super) fn internal() -> Self {
-        Self::new(
-            Code::UnknownError,
-            "the node could not do this now; its log says why, under the X-Request-Id of this answer",
-        )
+        Self::new(Code::UnknownError, INTERNAL)
+    }
+
+    /// A backup that was not made.
+    pub(super) fn dump_failed(error: BackupError) -> Self {
+        tracing::error!(%error, "a backup that a request asked for was not made");
+        Self::new(Code::PgDumpFailed, told(error))
+    }
+
+    /// A restore that did not happen. `file` is the backup's, once it was found.
+    pub(super) fn restore_failed(error: BackupError, file: Option<&Path>) -> Self {
+        let code = match &error {
+            BackupError::Outside { .. } | BackupError::Symlink { .. } => Code::InvalidDumpPath,
+            BackupError::NotFound { .. } => Code::DumpFileNotFound,
+            BackupError::NotAFile { .. } => Code::InvalidDumpFile,
+            BackupError::Io { path, .. } if file.is_none_or(|file| file == path) => {
+                Code::DumpFileAccessError
+            }
+            _ => Code::PgRestoreFailed,
+        };
+        if code == Code::PgRestoreFailed {
+            tracing::error!(%error, "a restore that a request asked for did not happen");
+        } else {
+            tracing::warn!(%error, "a restore was refused");
+        }
+        Self::new(code, told(error))
+    }
+}
+
+const INTERNAL: &str =
+    "the node could not do this now; its log says why, under the X-Request-Id of this answer";
+const CLOSED: &str =
+    "the node's data is being replaced or the node is stopping; try again in a moment";
+
+/// What the operator reads of a failed backup or restore: what is to be done, files by their names alone, and
+/// nothing of the database's inside.
+fn told(mut error: BackupError) -> Cow<'static, str> {
+    if let Some(path) = path_of(&mut error)
+        && let Some(name) = path.file_name()
+    {
+        *path = name.into();
+    }
+    let text = match error {
+        BackupError::Store(StoreError::Closed | StoreError::Paused) => return CLOSED.into(),
+        BackupError::Store(_) | BackupError::Keychain(_) => return INTERNAL.into(),
+        BackupError::Outside { .. } => return "dump_path is outside the backup folder".into(),
+        BackupError::Io { path, source } => format!("{}: {}", path.display(), source.kind()),
+        BackupError::OtherSecret { path, .. } => format!(
+            "{} was made under another encryption secret; `ksnode restore --secret-file` on the node's machine \
+             can be told that one",
+            path.display()
+        ),
+        BackupError::Encrypted { path } => format!(
+            "{} is encrypted; `ksnode restore --age-identity` on the node's machine can open it",
+            path.display()
+        ),
+        error => error.to_string(),
+    };
+    text.into()
+}
+
+/// The file that an error names. Exhaustive, so that a new error cannot tell strangers about folders by oversight.
+fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
+    match error {
+        BackupError::Io { path, .. }
+        | BackupError::NotFound { path }
+        | BackupError::NotAFile { path }
+        | BackupError::Symlink { path }
+        | BackupError::Outside { path, .. }
+        | BackupError::Empty { path }
+        | BackupError::NotABackup { path }
+        | BackupError::Newer { path, .. }
+        | BackupError::OtherNode { path, .. }
+        | BackupError::OtherSecret { path, .. }
+        | BackupError::Damaged { path, .. }
+        | BackupError::Encrypted { path }
+        | BackupError::Armored { path }
+        | BackupError::Identity { path, .. } => Some(path),
+        // The folder of `Space` is the configured one, which the operator has to make room in.
+        BackupError::Busy
+        | BackupError::Stopped
+        | BackupError::Space { .. }
+        | BackupError::Recipients(_)
+        | BackupError::Store(_)
+        | BackupError::Keychain(_) => None,
     }
 }
 
@@ -128,19 +226,27 @@ impl From<ShareError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        if let StoreError::Busy { waiting } = error {
-            tracing::warn!(
-                waiting,
-                "a write was refused: the writer's queue is full; is the disk too slow?"
-            );
-            return Self::with_status(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Code::UnknownError,
-                "the node is busy; try again in a second",
-            );
+        let later = |message: &'static str| {
+            Self::with_status(StatusCode::SERVICE_UNAVAILABLE, Code::UnknownError, message)
+        };
+        match error {
+            StoreError::Busy { waiting } => {
+                tracing::warn!(
+                    waiting,
+                    "a write was refused: the writer's queue is full; is the disk too slow?"
+                );
+                later("the node is busy; try again in a second")
+            }
+            // Two stages of one restore; the second is also that of a node that stops.
+            error @ (StoreError::Paused | StoreError::Closed) => {
+                tracing::warn!(%error, "a request was refused");
+                later(CLOSED)
+            }
+            error => {
+                tracing::error!(%error, "the database failed a request");
+                Self::internal()
+            }
         }
-        tracing::error!(%error, "the database failed a request");
-        Self::internal()
     }
 }
 

@@ -19,8 +19,8 @@ use super::client_address::client_address;
 use super::error::{ApiError, Code};
 use super::metrics::HttpMetrics;
 use super::rate_limit::{RateLimit, Standing};
-use super::routes::{Endpoint, routes};
-use super::{Api, body, cors, docs};
+use super::routes::{Endpoint, is_for_administrators, routes};
+use super::{Current, body, cors, docs};
 use crate::clock::SharedClock;
 use crate::crypto::{CryptoError, random};
 
@@ -39,6 +39,8 @@ pub struct FrontOptions {
     pub trusted_proxies: Vec<IpNet>,
     /// The limit for each address; absent, there is none.
     pub rate_limit: Option<RateLimit>,
+    /// The limit on the calls for which the administrator's password is tried, which count for both.
+    pub admin_rate_limit: Option<RateLimit>,
     /// Whether clients come over TLS: then they are told to come so for ever (RFC 6797).
     pub strict_transport: bool,
 }
@@ -66,17 +68,17 @@ impl std::fmt::Debug for Front {
 }
 
 impl Front {
-    /// The front before `api`.
+    /// The front before the calls.
     ///
     /// # Errors
     /// [`CryptoError::Random`].
     pub fn new(
-        api: Arc<Api>,
+        current: Current,
         options: FrontOptions,
         metrics: HttpMetrics,
         clock: SharedClock,
     ) -> Result<Self, CryptoError> {
-        let service = warp::service(routes(api));
+        let service = warp::service(routes(current));
         let routes = move |request| -> Routed {
             let answer = tower_service::Service::call(&mut service.clone(), request);
             Box::pin(async move {
@@ -143,15 +145,15 @@ impl Front {
         let shared = &self.0;
         let id = shared.next_id();
         let address = peer.ip().to_canonical();
-        let standing = shared.count(address);
-        let mut answer = shared.refuse_limited(standing.as_ref()).unwrap_or_else(|| {
-            let error = if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        let standing = shared.count(address, None);
+        let limited = standing.as_ref().and_then(Standing::refusal);
+        let mut answer = refusal(&limited.unwrap_or_else(|| {
+            if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
                 headers_too_large()
             } else {
                 ApiError::with_status(status, Code::InvalidRequest, "this is no HTTP request")
-            };
-            refusal(&error)
-        });
+            }
+        }));
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
@@ -177,9 +179,9 @@ impl Shared {
         if cors::is_preflight(request.method()) {
             return cors::preflight(request.headers()).into_response();
         }
-        let standing = self.count(address);
-        let mut answer = match self.refuse_limited(standing.as_ref()) {
-            Some(refused) => refused.into_response(),
+        let standing = self.count(address, Some(request.uri().path()));
+        let mut answer = match standing.as_ref().and_then(Standing::refusal) {
+            Some(limited) => refusal(&limited).into_response(),
             None => self.routed(request).await,
         };
         if let Some(standing) = standing {
@@ -188,17 +190,19 @@ impl Shared {
         answer
     }
 
-    fn count(&self, address: IpAddr) -> Option<Standing> {
-        self.options
-            .rate_limit
-            .as_ref()?
-            .count(address, self.clock.monotonic())
-    }
-
-    fn refuse_limited(&self, standing: Option<&Standing>) -> Option<Answer> {
-        let limit = self.options.rate_limit.as_ref()?;
-        let refused = standing.is_some_and(|standing| !standing.allowed);
-        refused.then(|| refusal(&ApiError::new(Code::RateLimitExceeded, limit.message())))
+    /// Counts a request for the limits on its path. The standing is the one to be told: of two limits the narrower,
+    /// unless the wider one is what refuses.
+    fn count(&self, address: IpAddr, path: Option<&str>) -> Option<Standing> {
+        let now = self.clock.monotonic();
+        let count = |limit: &RateLimit| limit.count(address, now);
+        let general = self.options.rate_limit.as_ref().and_then(count);
+        if general.as_ref().is_some_and(|standing| !standing.allowed) {
+            return general;
+        }
+        let narrow = path
+            .filter(|path| is_for_administrators(path))
+            .and(self.options.admin_rate_limit.as_ref());
+        narrow.and_then(count).or(general)
     }
 
     async fn routed<B>(&self, request: Request<B>) -> FinalAnswer

@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use warp::Filter;
 use warp::path::FullPath;
 
-use super::Api;
+use super::Current;
 use super::answer::{Answer, with_type};
 use crate::store::StoreError;
 
@@ -52,7 +52,7 @@ struct Gauges {
 /// What the second listener answers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ops {
-    api: Arc<Api>,
+    current: Current,
     readiness: Readiness,
     registry: Arc<Registry>,
     gauges: Arc<Gauges>,
@@ -60,7 +60,7 @@ pub struct Ops {
 
 impl Ops {
     /// The listener's answers; `registry` has what the other rooms count.
-    pub fn new(api: Arc<Api>, readiness: Readiness, mut registry: Registry) -> Self {
+    pub fn new(current: Current, readiness: Readiness, mut registry: Registry) -> Self {
         let gauges = Gauges::default();
         registry.register("key_shares", "Key shares stored", gauges.shares.clone());
         registry.register_with_unit(
@@ -76,7 +76,7 @@ impl Ops {
             gauges.log_bytes.clone(),
         );
         Self {
-            api,
+            current,
             readiness,
             registry: Arc::new(registry),
             gauges: Arc::new(gauges),
@@ -126,7 +126,7 @@ impl Ops {
         if !self.readiness.get() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n");
         }
-        match self.api.shares.count().await {
+        match self.current.get().shares.count().await {
             Ok(_) => text(StatusCode::OK, "ready\n"),
             Err(error) => {
                 tracing::error!(%error, "not ready: the database does not answer");
@@ -157,14 +157,14 @@ impl Ops {
     }
 
     async fn refresh(&self) -> Result<(), StoreError> {
-        let (database, log) = self.api.store.size();
+        let (database, log) = self.current.get().store.size();
         self.gauges
             .database_bytes
             .set(i64::try_from(database).unwrap_or(i64::MAX));
         self.gauges
             .log_bytes
             .set(i64::try_from(log).unwrap_or(i64::MAX));
-        for count in self.api.shares.count().await? {
+        for count in self.current.get().shares.count().await? {
             let labels = SharesLabels {
                 provider: count.auth_type.as_str().to_owned(),
                 curve: count.curve.as_str(),

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 use super::client_address::is_in;
+use super::error::{ApiError, Code};
 
 /// Parts of the table, each behind a lock of its own.
 const SHARDS: usize = 16;
@@ -45,6 +46,7 @@ pub(super) struct Standing {
     limit: u32,
     remaining: u32,
     reset_seconds: u64,
+    window_seconds: u64,
     policy: HeaderValue,
 }
 
@@ -94,20 +96,22 @@ impl RateLimit {
             limit: self.requests,
             remaining: self.requests.saturating_sub(window.used),
             reset_seconds: rounded_up(window.ends.saturating_sub(now)),
+            window_seconds: self.window.as_secs(),
             policy: self.policy.clone(),
         })
-    }
-
-    /// What a refused client is told.
-    pub(super) fn message(&self) -> String {
-        format!(
-            "Too many requests, please try again after {} seconds",
-            self.window.as_secs()
-        )
     }
 }
 
 impl Standing {
+    /// What the client is told when it may not.
+    pub(super) fn refusal(&self) -> Option<ApiError> {
+        let message = || {
+            let seconds = self.window_seconds;
+            format!("Too many requests, please try again after {seconds} seconds")
+        };
+        (!self.allowed).then(|| ApiError::new(Code::RateLimitExceeded, message()))
+    }
+
     /// The headers that every answer carries, and `Retry-After` on a refusal.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         headers.insert("ratelimit-policy", self.policy.clone());

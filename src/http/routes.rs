@@ -1,7 +1,6 @@
 //! Which path is which call.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -12,7 +11,7 @@ use warp::{Filter, Rejection};
 use super::answer::{Answer, envelope, refusal};
 use super::caller::Call;
 use super::error::{ApiError, Code};
-use super::{Api, commit, docs, status, v1, v2};
+use super::{Api, Current, backups, commit, docs, status, v1, v2};
 
 /// Every call of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +30,17 @@ pub(super) enum Endpoint {
     Liveness,
     Status,
     Commit,
+    Backups,
+    CreateBackup,
+    BackupHistory,
+    Restore,
     OpenApi,
     Docs,
 }
 
 impl Endpoint {
     /// In the order in which paths are compared: the frequent ones first.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 20] = [
         Self::GetV2,
         Self::CheckV2,
         Self::RegisterV2,
@@ -52,6 +55,10 @@ impl Endpoint {
         Self::Liveness,
         Self::Status,
         Self::Commit,
+        Self::Backups,
+        Self::CreateBackup,
+        Self::BackupHistory,
+        Self::Restore,
         Self::OpenApi,
         Self::Docs,
     ];
@@ -73,18 +80,21 @@ impl Endpoint {
             Self::Liveness => "/",
             Self::Status => "/status",
             Self::Commit => "/commit-reveal/v2/commit",
+            Self::Backups => "/pg_dump/v1",
+            Self::CreateBackup => "/pg_dump/v1/backup",
+            Self::BackupHistory => "/pg_dump/v1/get_backup_history",
+            Self::Restore => "/pg_dump/v1/restore",
             Self::OpenApi => "/api_docs/openapi.json",
             Self::Docs => "/api_docs",
         }
     }
 
-    /// What it answers to. HEAD comes as GET.
-    fn method(self) -> (Method, &'static str) {
+    /// The methods that it answers to, as `Allow` lists them. HEAD comes as GET, and OPTIONS does not come.
+    fn methods(self) -> &'static str {
         match self {
-            Self::Liveness | Self::Status | Self::OpenApi | Self::Docs => {
-                (Method::GET, "GET, HEAD, OPTIONS")
-            }
-            _ => (Method::POST, "POST, OPTIONS"),
+            Self::Liveness | Self::Status | Self::OpenApi | Self::Docs => "GET, HEAD, OPTIONS",
+            Self::Backups => "GET, HEAD, POST, OPTIONS",
+            _ => "POST, OPTIONS",
         }
     }
 
@@ -103,7 +113,7 @@ impl Endpoint {
 
 /// Everything the API's listener answers. Never rejects.
 pub(super) fn routes(
-    api: Arc<Api>,
+    current: Current,
 ) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
     // Folded from the end, so that the first path is compared first and the others not at all.
     let endpoint = Endpoint::ALL
@@ -117,6 +127,7 @@ pub(super) fn routes(
         .and(warp::path::full())
         .and(optional_header(header::AUTHORIZATION.as_str()))
         .and(optional_header(header::CONTENT_TYPE.as_str()))
+        .and(query())
         .and(warp::body::bytes())
         .then(
             move |endpoint: Endpoint,
@@ -124,10 +135,12 @@ pub(super) fn routes(
                   path,
                   authorization,
                   media_type: Option<HeaderValue>,
+                  query,
                   body| {
-                let api = api.clone();
+                let api = current.get();
                 let call = Call {
                     authorization,
+                    query,
                     body,
                 };
                 async move {
@@ -135,7 +148,7 @@ pub(super) fn routes(
                         .or_else(|| refuse_media_type(media_type.as_ref(), &call.body));
                     let mut answer = match refused {
                         Some(answer) => answer,
-                        None => answer(&api, endpoint, &call, &path).await,
+                        None => answer(&api, endpoint, &method, &call, &path).await,
                     };
                     answer.extensions_mut().insert(endpoint);
                     answer
@@ -146,7 +159,13 @@ pub(super) fn routes(
         .unify()
 }
 
-async fn answer(api: &Api, endpoint: Endpoint, call: &Call, path: &FullPath) -> Answer {
+async fn answer(
+    api: &Api,
+    endpoint: Endpoint,
+    method: &Method,
+    call: &Call,
+    path: &FullPath,
+) -> Answer {
     match endpoint {
         Endpoint::GetV2 => envelope(v2::get(api, call).await),
         Endpoint::CheckV2 => envelope(v2::check(api, call).await),
@@ -161,14 +180,20 @@ async fn answer(api: &Api, endpoint: Endpoint, call: &Call, path: &FullPath) -> 
         Endpoint::ReshareV1 => envelope(v1::reshare(api, call).await),
         Endpoint::Liveness => status::liveness(),
         Endpoint::Status => status::status(api).await,
+        Endpoint::Backups if *method == Method::GET => {
+            envelope(backups::history_by_query(api, call).await)
+        }
+        Endpoint::Backups | Endpoint::CreateBackup => envelope(backups::create(api, call).await),
+        Endpoint::BackupHistory => envelope(backups::history(api, call).await),
+        Endpoint::Restore => envelope(backups::restore(api, call).await),
         Endpoint::OpenApi => docs::document(),
         Endpoint::Docs => docs::page(path.as_str()),
     }
 }
 
 fn refuse_method(endpoint: Endpoint, method: &Method) -> Option<Answer> {
-    let (answered, allow) = endpoint.method();
-    if *method == answered {
+    let allow = endpoint.methods();
+    if allow.split(", ").any(|allowed| allowed == method.as_str()) {
         return None;
     }
     let mut answer = refusal(&ApiError::with_status(
@@ -198,6 +223,16 @@ fn refuse_media_type(media_type: Option<&HeaderValue>, body: &Bytes) -> Option<A
             "Content-Type must be application/json",
         ))
     })
+}
+
+/// Whether the administrator's password can be tried at `path`: everything below the backup calls' first segment.
+pub(super) fn is_for_administrators(path: &str) -> bool {
+    path.split('/').nth(1) == Some("pg_dump")
+}
+
+/// What follows the question mark; empty when there is none.
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Clone {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
 }
 
 /// The value as it came: a token may hold more than visible ASCII.

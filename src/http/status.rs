@@ -27,7 +27,7 @@ pub struct StatusFacts {
 pub(super) struct StatusBody {
     /// Whether the database answers a query.
     is_db_connected: bool,
-    /// Whether the newest backup was verified.
+    /// Whether the newest backup was verified and is there, and no damage of the database is known.
     is_db_backup_checked: bool,
     /// When the newest backup was finished.
     latest_backup_time: Option<String>,
@@ -48,11 +48,11 @@ pub(super) async fn status(api: &Api) -> Answer {
         .store
         .read(|connection| Ok(connection.query_row("SELECT id FROM node", [], |row| row.get(0))?))
         .await;
+    let backups = api.backups.health();
     let body = StatusBody {
         is_db_connected: alive.is_ok(),
-        // This version makes no backups yet, so there is none to have been checked.
-        is_db_backup_checked: false,
-        latest_backup_time: None,
+        is_db_backup_checked: backups.checked,
+        latest_backup_time: backups.latest.map(|latest| latest.to_string()),
         ks_node_public_key: hex::encode(api.status.public_key),
         launch_time: api.status.launched.to_string(),
         git_hash: api.status.git_hash,

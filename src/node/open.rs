@@ -2,21 +2,30 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{MIGRATIONS, NodeError};
-use crate::clock::SharedClock;
+use crate::backup::{
+    BackupOptions, Backups, Keeper, Progress, Record, RestoreReport, RestoreRequest,
+};
+use crate::clock::{SharedClock, Timestamp};
 use crate::config::Config;
 use crate::crypto::EncryptionSecret;
+use crate::shares::ShareContents;
 use crate::store::{
-    DATABASE_FILE, FolderLock, Keychain, KeychainError, OpenKeys, Store, StoreError, StoreOptions,
+    DATABASE_FILE, FolderLock, Keychain, KeychainError, OpenKeys, Store, StoreError, StoreMetrics,
+    StoreOptions, Timelines, open_read_only, schema_version,
 };
 
-/// A database and its keys.
+/// A database, its keys and its backups.
 #[derive(Debug)]
 pub struct Opened {
     /// The database, migrated to the newest schema.
     pub store: Arc<Store>,
     /// The node's keys.
     pub keys: OpenKeys,
+    /// Its backups.
+    pub backups: Backups,
 }
 
 /// Takes the data folder for this process.
@@ -27,40 +36,118 @@ pub fn lock(config: &Config) -> Result<FolderLock, StoreError> {
     FolderLock::take(&config.data_dir)
 }
 
+/// The keeper of this configuration's backups.
+pub(super) fn keeper(config: &Config, clock: &SharedClock) -> Result<Keeper, NodeError> {
+    let options = BackupOptions {
+        config: config.backup.clone(),
+        secret_file: config.secret_file.clone(),
+        allow_readable_secret: config.allow_readable_secret,
+        contents: Arc::new(ShareContents),
+        migrations: MIGRATIONS,
+    };
+    Ok(Keeper::new(options, clock.clone())?)
+}
+
 /// Opens the node's database, making a new one with new keys when there is none.
 ///
 /// # Errors
 /// [`NodeError`].
 pub async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, NodeError> {
+    open_with(
+        config,
+        &keeper(config, clock)?,
+        StoreMetrics::default(),
+        clock,
+    )
+    .await
+}
+
+pub(super) async fn open_with(
+    config: &Config,
+    keeper: &Keeper,
+    metrics: StoreMetrics,
+    clock: &SharedClock,
+) -> Result<Opened, NodeError> {
     let folder = lock(config)?;
     let expected = folder.node_id()?;
     // Read before the database is touched: a mistake here leaves no trace.
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
+    let made = before_migration(&folder, &secret, expected, keeper).await?;
+    let options = StoreOptions::default();
     let store = Arc::new(Store::open(
         folder,
         MIGRATIONS,
-        StoreOptions::default(),
+        options,
+        metrics,
         clock.clone(),
     )?);
     let now = clock.now();
     let keys = store
-        .write(move |connection| {
-            let keychain = Keychain(connection);
-            match (keychain.node_id()?, expected) {
-                (Some(_), _) => keychain.open(&secret, expected),
-                (None, None) => keychain.create(&secret, now),
-                // A new database beside the traces of an old node would hide that the old one is gone.
-                (None, Some(node)) => Err(KeychainError::Store(StoreError::Damaged(format!(
-                    "it is empty, and this folder is node {node}'s; put {DATABASE_FILE} back or restore a backup \
-                     (for a new node take another data_dir)"
-                )))),
-            }
-        })
+        .write(move |connection| open_keys(connection, &secret, expected, now))
         .await?;
     if expected.is_none() {
         store.folder().set_node_id(keys.node_id)?;
     }
-    Ok(Opened { store, keys })
+    let backups = keeper.of(store.clone(), keys.node_id);
+    backups.recover(made).await?;
+    Ok(Opened {
+        store,
+        keys,
+        backups,
+    })
+}
+
+fn open_keys(
+    connection: &rusqlite::Connection,
+    secret: &EncryptionSecret,
+    expected: Option<Uuid>,
+    now: Timestamp,
+) -> Result<OpenKeys, KeychainError> {
+    let keychain = Keychain(connection);
+    let keys = match (keychain.node_id()?, expected) {
+        (Some(_), _) => keychain.open(secret, expected)?,
+        (None, None) => keychain.create(secret, now)?,
+        // A new database beside the traces of an old node would hide that the old one is gone.
+        (None, Some(node)) => {
+            return Err(KeychainError::Store(StoreError::Damaged(format!(
+                "it is empty, and this folder is node {node}'s; put {DATABASE_FILE} back or restore a backup \
+                 (for a new node take another data_dir)"
+            ))));
+        }
+    };
+    let timelines = Timelines(connection);
+    if timelines.current()?.is_none() {
+        timelines.begin(now)?;
+    }
+    Ok(keys)
+}
+
+/// A migration cannot be taken back, so data of an older schema is saved before. Nothing is touched when that fails.
+async fn before_migration(
+    folder: &FolderLock,
+    secret: &EncryptionSecret,
+    expected: Option<Uuid>,
+    keeper: &Keeper,
+) -> Result<Option<Record>, NodeError> {
+    let path = folder.path().join(DATABASE_FILE);
+    let older = schema_version(&path)?.is_some_and(|found| found < MIGRATIONS.len());
+    if !older {
+        return Ok(None);
+    }
+    let connection = open_read_only(&path)?;
+    if Keychain(&connection).node_id()?.is_none() {
+        // A first start that was cut off has left no data.
+        return Ok(None);
+    }
+    // A wrong secret is told as such, and not as a backup that failed.
+    Keychain(&connection).open(secret, expected)?;
+    drop(connection);
+    let record = keeper
+        .before_migration(folder)
+        .await
+        .map_err(NodeError::BeforeMigration)?;
+    tracing::info!(path = %record.path.display(), "the data was saved before its migration");
+    Ok(Some(record))
 }
 
 /// The same for a database that must exist.
@@ -74,4 +161,34 @@ pub async fn open_existing(config: &Config, clock: &SharedClock) -> Result<Opene
         });
     }
     open(config, clock).await
+}
+
+/// Restores a backup on a node that is stopped. It takes the data folder for this process; there may be no database in
+/// it, or one that this program cannot read.
+///
+/// # Errors
+/// [`NodeError`]: the data is as it was.
+pub async fn restore_stopped(
+    config: &Config,
+    request: &RestoreRequest,
+    progress: &Progress,
+    clock: &SharedClock,
+) -> Result<RestoreReport, NodeError> {
+    let folder = lock(config)?;
+    let node = folder.node_id()?;
+    let keeper = keeper(config, clock)?;
+    let mut prepared = keeper
+        .prepare_restore(request, folder.clone(), node, progress)
+        .await?;
+    if request.dry_run {
+        return Ok(prepared.report().clone());
+    }
+    prepared.save(None, progress).await?;
+    prepared.decide()?;
+    folder.finish_replacement()?;
+    let (keys, report) = prepared.done()?;
+    if node.is_none() {
+        folder.set_node_id(keys.node_id)?;
+    }
+    Ok(report)
 }

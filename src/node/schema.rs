@@ -3,8 +3,9 @@
 //! Append-only: a migration that was released is never changed, moved or removed; its number is the schema version
 //! that other programs and backups know.
 
+use crate::backup::BACKUP_TABLE;
 use crate::shares::SHARE_TABLES;
-use crate::store::NODE_TABLES;
+use crate::store::{NODE_TABLES, TIMELINE_TABLE};
 
 /// All migrations, oldest first.
-pub const MIGRATIONS: &[&str] = &[NODE_TABLES, SHARE_TABLES];
+pub const MIGRATIONS: &[&str] = &[NODE_TABLES, SHARE_TABLES, TIMELINE_TABLE, BACKUP_TABLE];

@@ -1,15 +1,19 @@
 //! What a node does beside answering. A task that fails is logged and tried again; it never takes the node down.
 
-use std::sync::Arc;
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::blueprint::Blueprint;
+use super::restore::Restores;
 use super::telemetry::Telemetry;
-use crate::crypto::KeyRing;
-use crate::shares::{Sessions, reseal_step};
-use crate::store::Store;
+use crate::backup::{BackupError, RestoreOrder};
+use crate::clock::SharedClock;
+use crate::http::Current;
+use crate::store::StoreMetrics;
 
 /// How often expired sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -19,43 +23,66 @@ const RESEAL_PAUSE: Duration = Duration::from_millis(20);
 const RETRY_SHORTEST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(300);
 
+/// Pause when something else works on backups.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+/// Pause after a backup that could not even be begun; one that failed is tried again by the schedule.
+const FAILURE_PAUSE: Duration = Duration::from_secs(60);
+
 /// What the tasks work on.
 #[derive(Debug)]
 pub(super) struct Background {
-    pub(super) store: Arc<Store>,
-    pub(super) ring: Arc<KeyRing>,
-    pub(super) sessions: Sessions,
+    pub(super) current: Current,
     pub(super) telemetry: Option<Telemetry>,
+    /// How often the live database is checked.
+    pub(super) check: Option<Duration>,
+    pub(super) orders: mpsc::Receiver<RestoreOrder>,
+    pub(super) blueprint: Blueprint,
+    pub(super) store_metrics: StoreMetrics,
+    pub(super) clock: SharedClock,
 }
 
 impl Background {
     /// Starts the tasks; they end when `stop` is cancelled.
     pub(super) fn start(self, stop: &CancellationToken) -> TaskTracker {
         let tasks = TaskTracker::new();
-        let (store, ring) = (self.store, self.ring);
-        tasks.spawn(until(
-            stop.clone(),
-            async move { reseal(&store, &ring).await },
-        ));
-        let sessions = self.sessions;
-        tasks.spawn(until(stop.clone(), async move { sweep(&sessions).await }));
-        if let Some(telemetry) = self.telemetry {
-            tasks.spawn(until(stop.clone(), async move { telemetry.run().await }));
+        let start = |task: Task| tasks.spawn(until(stop.clone(), task));
+        let current = self.current;
+        let (restored, restores) = watch::channel(0);
+        start(Box::pin(reseal(current.clone(), restores)));
+        start(Box::pin(sweep(current.clone())));
+        start(Box::pin(daily_backup(current.clone())));
+        if let Some(interval) = self.check {
+            start(Box::pin(check_database(current.clone(), interval)));
         }
+        if let Some(telemetry) = self.telemetry {
+            start(Box::pin(async move { telemetry.run().await }));
+        }
+        let restores = Restores {
+            orders: self.orders,
+            current,
+            blueprint: self.blueprint,
+            metrics: self.store_metrics,
+            clock: self.clock,
+            stop: stop.clone(),
+            restored,
+        };
+        start(Box::pin(restores.run()));
         tasks.close();
         tasks
     }
 }
 
-async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn until(stop: CancellationToken, task: Task) {
     stop.run_until_cancelled(task).await;
 }
 
-async fn sweep(sessions: &Sessions) {
+async fn sweep(current: Current) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        match sessions.sweep().await {
+        match current.get().sessions.sweep().await {
             Ok(0) => {}
             Ok(count) => tracing::debug!(count, "expired sessions were forgotten"),
             Err(error) => tracing::warn!(%error, "expired sessions could not be forgotten"),
@@ -63,11 +90,22 @@ async fn sweep(sessions: &Sessions) {
     }
 }
 
-async fn reseal(store: &Store, ring: &KeyRing) {
+/// Seals all shares under the newest key; a restored database may have older ones again.
+async fn reseal(current: Current, mut restores: watch::Receiver<u64>) {
+    loop {
+        restores.mark_unchanged();
+        reseal_all(&current).await;
+        if restores.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn reseal_all(current: &Current) {
     let mut retry = RETRY_SHORTEST;
     let mut total = 0_usize;
     loop {
-        match reseal_step(store, ring).await {
+        match current.get().shares.reseal_step().await {
             Ok(None) => break,
             Ok(Some(count)) => {
                 total = total.saturating_add(count);
@@ -86,5 +124,31 @@ async fn reseal(store: &Store, ring: &KeyRing) {
             shares = total,
             "all shares are sealed under the newest share key"
         );
+    }
+}
+
+/// Makes the backup of each day.
+async fn daily_backup(current: Current) {
+    loop {
+        // A failure is in the log and in the history, and the history decides when the next attempt is due.
+        let wait = match current.get().backups.run_due().await {
+            Ok(wait) => wait,
+            Err(BackupError::Busy) => BUSY_PAUSE,
+            Err(_) => FAILURE_PAUSE,
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Looks at the pages of the live database now and then: at once, because whoever starts a node after an accident wants
+/// to know, and then again and again.
+async fn check_database(current: Current, interval: Duration) {
+    loop {
+        let wait = match current.get().backups.check_database().await {
+            Err(BackupError::Busy | BackupError::Stopped) => BUSY_PAUSE.min(interval),
+            // Damage is in the log, in the metrics and in the status.
+            _ => interval,
+        };
+        tokio::time::sleep(wait).await;
     }
 }

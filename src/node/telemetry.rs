@@ -14,8 +14,9 @@ use serde::Serialize;
 use super::NodeError;
 use crate::clock::SharedClock;
 use crate::config;
+use crate::http::Current;
 use crate::service::outbound::{Endpoint, Outbound, OutboundError};
-use crate::shares::{KeyShares, ShareCount};
+use crate::shares::ShareCount;
 
 const PATH: &str = "/tss/v1/ks_node/telemetry";
 
@@ -40,8 +41,7 @@ struct Labels {
 /// Who reports, on what, and by which way.
 #[derive(Debug)]
 pub(super) struct Reporter {
-    pub(super) public_key: [u8; 32],
-    pub(super) shares: KeyShares,
+    pub(super) current: Current,
     pub(super) outbound: Outbound,
     pub(super) clock: SharedClock,
 }
@@ -74,7 +74,7 @@ impl Telemetry {
             endpoint: format!("{}{PATH}", config.base_url).parse()?,
             headers,
             interval: config.interval,
-            last_count: AtomicU64::new(total(&reporter.shares.count().await?)),
+            last_count: AtomicU64::new(total(&reporter.current.get().shares.count().await?)),
             reporter,
             reports: Family::default(),
             delivered_at: Gauge::default(),
@@ -126,7 +126,8 @@ impl Telemetry {
     }
 
     async fn measure(&self) -> Report {
-        let payload = match self.reporter.shares.count().await {
+        let api = self.reporter.current.get();
+        let payload = match api.shares.count().await {
             Ok(counts) => {
                 let total = total(&counts);
                 self.last_count.store(total, Ordering::Relaxed);
@@ -144,7 +145,7 @@ impl Telemetry {
             }
         };
         Report {
-            public_key: hex::encode(self.reporter.public_key),
+            public_key: hex::encode(api.status.public_key),
             key_share_count: self.last_count.load(Ordering::Relaxed),
             payload,
         }

@@ -27,11 +27,8 @@ struct Resealed {
     after: Vec<u8>,
 }
 
-/// Does the next few rows. Returns how many were resealed, and `None` once every share is sealed under the newest key.
-///
-/// # Errors
-/// [`ShareError::Crypto`] when a share does not open (it is named in the log and left as it is); [`StoreError`].
-pub async fn reseal_step(store: &Store, ring: &KeyRing) -> Result<Option<usize>, ShareError> {
+/// Does the next few rows.
+pub(super) async fn step(store: &Store, ring: &KeyRing) -> Result<Option<usize>, ShareError> {
     let current = ring.current_version(Purpose::Share)?;
     let Some(position) = store
         .read(|connection| position(connection, current))

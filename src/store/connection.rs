@@ -11,27 +11,20 @@ use rusqlite_migration::{M, Migrations};
 use super::StoreError;
 
 /// "KSND": marks a file as a ksnode database (SQLite file format, section 1.3, offset 68).
-const APPLICATION_ID: i32 = 0x4B53_4E44;
+pub const APPLICATION_ID: i32 = 0x4B53_4E44;
 
 /// Statements kept prepared per connection; more than the program has.
 const STATEMENTS: usize = 64;
+
+/// What the file of the write-ahead log keeps on the disk once it is started anew.
+const LOG_BYTES: i64 = 64 << 20;
 
 /// How long a statement waits for another connection's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the connection that writes, creating or migrating the database.
 pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
-    let existing = match std::fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => {
-            return Err(StoreError::NotOurs {
-                path: path.to_owned(),
-            });
-        }
-        Ok(meta) => meta.len() > 0,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-        Err(error) => return Err(StoreError::io(path, error)),
-    };
-    if existing {
+    if is_there(path)? {
         refuse_foreign(path, migrations.len())?;
     } else {
         create_private(path)?;
@@ -48,12 +41,62 @@ pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A backup under load lets the log grow while it copies; when it is started anew it is cut to this again.
+    connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     connection.pragma_update(None, "cache_size", -12 * 1024)?;
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
+/// Brings a database to the newest schema.
+///
+/// # Errors
+/// [`StoreError::Migration`]: it is as it was.
+pub fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
     let steps: Vec<M<'_>> = migrations.iter().map(|sql| M::up(sql)).collect();
     Migrations::new(steps)
-        .to_latest(&mut connection)
-        .map_err(|error| StoreError::Migration(Arc::new(error)))?;
+        .to_latest(connection)
+        .map_err(|error| StoreError::Migration(Arc::new(error)))
+}
+
+/// Opens a database that nobody else uses, as one file without a write-ahead log.
+///
+/// # Errors
+/// [`StoreError::Database`], [`StoreError::Damaged`].
+pub fn open_detached(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&connection)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "DELETE")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
     Ok(connection)
+}
+
+/// The schema version of a database of ours; `None` where there is no database, or one without tables yet.
+///
+/// # Errors
+/// [`StoreError::NotOurs`], [`StoreError::Database`].
+pub fn schema_version(path: &Path) -> Result<Option<usize>, StoreError> {
+    if !is_there(path)? {
+        return Ok(None);
+    }
+    refuse_foreign(path, usize::MAX).map(|found| (found > 0).then_some(found))
+}
+
+/// Whether there is a file with something in it.
+fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Err(StoreError::NotOurs {
+            path: path.to_owned(),
+        }),
+        Ok(meta) => Ok(meta.len() > 0),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StoreError::io(path, error)),
+    }
 }
 
 /// Marks a new database as ours. One that is marked is not written to: a start that is refused changes nothing.
@@ -107,7 +150,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
 
 /// Looks at an existing file without changing it, except that a transaction cut off before the database had a
 /// write-ahead log is undone, which whoever reads it must do.
-fn refuse_foreign(path: &Path, known: usize) -> Result<(), StoreError> {
+fn refuse_foreign(path: &Path, known: usize) -> Result<usize, StoreError> {
     let not_ours = || StoreError::NotOurs {
         path: path.to_owned(),
     };
@@ -143,7 +186,7 @@ fn refuse_foreign(path: &Path, known: usize) -> Result<(), StoreError> {
             known,
         });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn create_private(path: &Path) -> Result<(), StoreError> {

@@ -4,26 +4,28 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::StoreError;
+use super::{StoreError, replace};
 
 const LOCK_FILE: &str = "ksnode.lock";
 const NODE_ID_FILE: &str = "node-id";
 
-/// The right to use a data folder, held until dropped or until the process ends, however it ends.
+/// The right to use a data folder, held until all its clones are dropped or until the process ends, however it ends.
 ///
 /// The kernel's advisory lock is taken on a file of its own: SQLite's locks would let a second process in between two
 /// transactions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FolderLock {
     folder: PathBuf,
-    _file: File,
+    _file: Arc<File>,
 }
 
 impl FolderLock {
-    /// Creates the folder (mode 0700) when it is absent and takes it.
+    /// Creates the folder (mode 0700) when it is absent, takes it, and finishes or undoes what an interrupted restore
+    /// left there.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Io`].
@@ -55,9 +57,10 @@ impl FolderLock {
         }
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        replace::recover(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
-            _file: file,
+            _file: Arc::new(file),
         })
     }
 

@@ -94,6 +94,18 @@ impl Keychain<'_> {
             .map(Uuid::from_bytes))
     }
 
+    /// When the node was made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn created_at(self) -> Result<Timestamp, StoreError> {
+        Ok(Timestamp::from_millis(self.0.query_row(
+            "SELECT created_at FROM node",
+            [],
+            |row| row.get(0),
+        )?))
+    }
+
     /// Makes all keys of a new node.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ pub(super) struct Readers {
     /// A std mutex: it is held for a push or a pop and never across an await.
     idle: Mutex<Vec<Reader>>,
     permits: Semaphore,
+    count: usize,
     /// How often the writer has committed.
     commits: AtomicU64,
     clock: SharedClock,
@@ -44,6 +45,7 @@ impl Readers {
         Ok(Self {
             idle: Mutex::new(idle),
             permits: Semaphore::new(count),
+            count,
             commits: AtomicU64::new(0),
             clock,
         })
@@ -87,8 +89,13 @@ impl Readers {
         self.lock().iter_mut().try_for_each(Reader::end)
     }
 
-    /// Refuses further reads.
-    pub(super) fn close(&self) {
+    /// Refuses further reads and returns when those under way have ended and their connections are closed.
+    pub(super) async fn close(&self) {
+        let all = u32::try_from(self.count).unwrap_or(u32::MAX);
+        // An error means that it was closed before.
+        if let Ok(permits) = self.permits.acquire_many(all).await {
+            permits.forget();
+        }
         self.permits.close();
         self.lock().clear();
     }

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use prometheus_client::metrics::counter::Counter;
@@ -24,18 +24,66 @@ const BATCH: usize = 256;
 /// Hands jobs to the writer's thread.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// `None` once closed. A std mutex: held for a clone or a take, never across an await.
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    /// A std mutex: held to give a job, never across an await.
+    queue: Mutex<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
     length: usize,
-    metrics: WriterMetrics,
+    metrics: StoreMetrics,
 }
 
+#[derive(Debug)]
+struct Queue {
+    /// `None` once closed.
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    paused: bool,
+}
+
+/// Who gives a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Giver {
+    /// Anybody; refused during a pause.
+    Caller,
+    /// Whoever has paused the writes.
+    Pause,
+}
+
+/// What the store counts. Cheap to clone: it outlives a database that a restore replaces.
 #[derive(Clone, Debug)]
-struct WriterMetrics {
+pub struct StoreMetrics {
     waiting: Gauge<i64, AtomicI64>,
     batch: Histogram,
     failures: Counter,
+}
+
+impl Default for StoreMetrics {
+    fn default() -> Self {
+        Self {
+            waiting: Gauge::default(),
+            batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
+            failures: Counter::default(),
+        }
+    }
+}
+
+impl StoreMetrics {
+    /// Adds them to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "store_writes_waiting",
+            "Writes in the writer's queue",
+            self.waiting.clone(),
+        );
+        registry.register(
+            "store_batch_writes",
+            "Writes that shared one commit",
+            self.batch.clone(),
+        );
+        registry.register(
+            "store_commit_failures",
+            "Commits that failed: their writes were undone and not acknowledged",
+            self.failures.clone(),
+        );
+    }
 }
 
 impl Writer {
@@ -45,13 +93,9 @@ impl Writer {
         path: &Path,
         length: usize,
         readers: Arc<Readers>,
+        metrics: StoreMetrics,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(length);
-        let metrics = WriterMetrics {
-            waiting: Gauge::default(),
-            batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
-            failures: Counter::default(),
-        };
         let checkpointer = Checkpointer::start(&connection, path)?;
         let seen = metrics.clone();
         let thread = std::thread::Builder::new()
@@ -59,7 +103,10 @@ impl Writer {
             .spawn(move || run(connection, jobs, checkpointer, &readers, &seen))
             .map_err(|error| StoreError::io(path, error))?;
         Ok(Self {
-            queue: Mutex::new(Some(queue)),
+            queue: Mutex::new(Queue {
+                jobs: Some(queue),
+                paused: false,
+            }),
             thread: Mutex::new(Some(thread)),
             length,
             metrics,
@@ -68,6 +115,7 @@ impl Writer {
 
     pub(super) async fn submit<T, E>(
         &self,
+        giver: Giver,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -80,17 +128,20 @@ impl Writer {
             outcome: None,
             reply,
         });
-        self.enqueue(job)?;
+        self.enqueue(giver, job)?;
         match answer.await {
             Ok(outcome) => outcome,
             Err(_) => Err(StoreError::Closed.into()),
         }
     }
 
-    fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = queue.as_ref().ok_or(StoreError::Closed)?;
-        queue.try_send(job).map_err(|refused| match refused {
+    fn enqueue(&self, giver: Giver, job: Box<dyn Job>) -> Result<(), StoreError> {
+        let queue = self.queue();
+        let jobs = queue.jobs.as_ref().ok_or(StoreError::Closed)?;
+        if queue.paused && giver == Giver::Caller {
+            return Err(StoreError::Paused);
+        }
+        jobs.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy {
                 waiting: self.length,
             },
@@ -100,32 +151,22 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn register_metrics(&self, registry: &mut Registry) {
-        registry.register(
-            "store_writes_waiting",
-            "Writes in the writer's queue",
-            self.metrics.waiting.clone(),
-        );
-        registry.register(
-            "store_batch_writes",
-            "Writes that shared one commit",
-            self.metrics.batch.clone(),
-        );
-        registry.register(
-            "store_commit_failures",
-            "Commits that failed: their writes were undone and not acknowledged",
-            self.metrics.failures.clone(),
-        );
+    /// Refuses the jobs of callers until [`Self::resume`]. Those given before are still done.
+    pub(super) fn pause(&self) {
+        self.queue().paused = true;
+    }
+
+    pub(super) fn resume(&self) {
+        self.queue().paused = false;
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses new jobs and returns when all that waited are answered and the database is closed.
     pub(super) async fn close(&self) {
-        drop(
-            self.queue
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
+        drop(self.queue().jobs.take());
         let thread = self
             .thread
             .lock()
@@ -181,7 +222,7 @@ where
             // Done and undone, or not begun because the group was undone before.
             (Some(Ok(_)) | None, Err(error)) => Err(error.into()),
             // It panicked; its neighbours were committed.
-            (None, Ok(())) => Err(StoreError::Closed.into()),
+            (None, Ok(())) => Err(StoreError::Panicked.into()),
         };
         // The caller may be gone; what was written stays written.
         let _ = self.reply.send(outcome);
@@ -193,7 +234,7 @@ fn run(
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     mut checkpointer: Checkpointer,
     readers: &Readers,
-    metrics: &WriterMetrics,
+    metrics: &StoreMetrics,
 ) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
     while let Some(first) = jobs.blocking_recv() {

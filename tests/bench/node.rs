@@ -134,7 +134,7 @@ impl Home {
 
 async fn fill(config: &Config, count: u64) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
-    let Opened { store, keys } = ksnode::node::open(config, &clock).await?;
+    let Opened { store, keys, .. } = ksnode::node::open(config, &clock).await?;
     let shares = KeyShares::new(store.clone(), Arc::new(keys.ring), clock);
     let mut registers = JoinSet::new();
     for number in 0..count {

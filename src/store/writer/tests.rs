@@ -13,7 +13,16 @@ fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
         queue_length,
         readers: 2,
     };
-    Arc::new(Store::open(lock, &[TABLE], options, SystemClock::shared()).unwrap())
+    Arc::new(
+        Store::open(
+            lock,
+            &[TABLE],
+            options,
+            StoreMetrics::default(),
+            SystemClock::shared(),
+        )
+        .unwrap(),
+    )
 }
 
 fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
@@ -81,7 +90,7 @@ async fn a_failing_job_leaves_no_trace_and_spares_its_neighbours() {
     let (one, bad, panicked, duplicate, two) = all.await.unwrap();
     assert!(one.is_ok() && two.is_ok());
     assert!(matches!(bad, Err(StoreError::Closed)));
-    assert!(matches!(panicked, Err(StoreError::Closed)));
+    assert!(matches!(panicked, Err(StoreError::Panicked)));
     assert!(matches!(duplicate, Err(StoreError::Database(_))));
     assert_eq!(names(&store).await, ["one", "two"]);
 }
@@ -224,4 +233,53 @@ async fn the_log_is_started_anew_when_it_has_grown() {
     }
     let (_, log) = store.size();
     assert!(log < 80 << 20, "the log has {log} bytes");
+}
+
+#[tokio::test]
+async fn a_pause_drains_the_writes_and_refuses_those_that_come_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 64);
+    let waiting: Vec<_> = (0..20)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.write(insert(&format!("before {number:02}"))).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    let paused = store.pause_writes().await.unwrap();
+    let seen = names(&store).await.len();
+    let refused = store.write(insert("during")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Paused), "{refused}");
+    paused.write(insert("by the holder")).await.unwrap();
+    let mut acknowledged = 0;
+    for write in waiting {
+        match write.await.unwrap() {
+            Ok(_) => acknowledged += 1,
+            Err(error) => assert!(matches!(error, StoreError::Paused), "{error}"),
+        }
+    }
+    assert_eq!(seen, acknowledged);
+    drop(paused);
+    store.write(insert("after")).await.unwrap();
+    assert_eq!(names(&store).await.len(), acknowledged + 2);
+}
+
+#[tokio::test]
+async fn a_closed_store_has_let_go_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 64);
+    store.write(insert("one")).await.unwrap();
+    assert_eq!(names(&store).await.len(), 1);
+    store.close().await;
+    assert!(!folder.path().join("ksnode.db-wal").exists());
+    let reading = store.read(|_| Ok::<_, StoreError>(())).await;
+    assert!(matches!(reading, Err(StoreError::Closed)));
+    let writing = store.write(insert("two")).await;
+    assert!(matches!(writing, Err(StoreError::Closed)));
+    // The data folder stays this process's until the last of those who know the store is gone.
+    let lock = store.folder().clone();
+    drop(store);
+    assert!(FolderLock::take(folder.path()).is_err());
+    drop(lock);
+    FolderLock::take(folder.path()).unwrap();
 }

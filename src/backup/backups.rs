@@ -1,0 +1,279 @@
+//! The backups of one open database: making, listing and pruning; verifying and the regular runs are in the parts.
+
+mod named;
+mod proof;
+mod upkeep;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::health::Known;
+use super::history::History;
+use super::keeper::Turn;
+use super::make::{remove, remove_unfinished};
+use super::{BackupError, Health, Keeper, Kind, Progress, Record, Status, retention};
+use crate::clock::Timestamp;
+use crate::store::{Store, StoreError, Timelines, remove_database};
+
+/// The backups of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    pub(super) keeper: Keeper,
+    pub(super) store: Arc<Store>,
+    pub(super) node_id: Uuid,
+}
+
+impl Backups {
+    pub(super) fn new(keeper: Keeper, store: Arc<Store>, node_id: Uuid) -> Self {
+        Self {
+            keeper,
+            store,
+            node_id,
+        }
+    }
+
+    /// The same for the database that a restore has put in this one's place.
+    pub fn over(&self, store: Arc<Store>) -> Self {
+        Self {
+            store,
+            ..self.clone()
+        }
+    }
+
+    /// What makes them.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// The folder of the backups.
+    pub fn folder(&self) -> &Path {
+        &self.keeper.0.options.config.dir
+    }
+
+    /// How the last backup stands.
+    pub fn health(&self) -> Health {
+        self.keeper.health()
+    }
+
+    /// To be called once, before anything else: what an earlier process left unfinished has failed, and its files go.
+    /// Notes `made`, a backup of the time before the history could be written.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn recover(&self, made: Option<Record>) -> Result<(), StoreError> {
+        let now = self.now();
+        let unfinished = self
+            .store
+            .write(move |connection| {
+                let history = History(connection);
+                let unfinished = history.unfinished()?;
+                for record in unfinished.clone() {
+                    let error = Some("the node ended before it was finished".to_owned());
+                    history.put(&Record {
+                        status: Status::Failed,
+                        error,
+                        updated_at: now,
+                        ..record
+                    })?;
+                }
+                made.iter().try_for_each(|record| history.put(record))?;
+                Ok::<_, StoreError>(unfinished)
+            })
+            .await?;
+        for record in unfinished {
+            // If it has its name already: it was not noted as completed, and nobody was told of it.
+            remove(&record.path);
+        }
+        remove_unfinished(self.store.folder(), self.folder())?;
+        self.refresh(Known::default()).await
+    }
+
+    /// Makes a backup and verifies it. It goes on to its end when the caller goes away.
+    ///
+    /// # Errors
+    /// [`BackupError`]; the history has the same text.
+    pub async fn create(&self, kind: Kind, progress: &Progress) -> Result<Record, BackupError> {
+        let turn = self.keeper.turn().await?;
+        let (this, progress) = (self.clone(), progress.clone());
+        detached(async move { this.create_in(turn, kind, &progress).await }).await
+    }
+
+    async fn create_in(
+        &self,
+        turn: Turn,
+        kind: Kind,
+        progress: &Progress,
+    ) -> Result<Record, BackupError> {
+        let record = self.keeper.begin(kind)?;
+        tracing::info!(kind = kind.as_str(), path = %record.path.display(), "a backup begins");
+        let made = self.make(record, progress).await;
+        if let Err(error) = &made {
+            tracing::error!(kind = kind.as_str(), %error, "a backup failed; the ones before are kept");
+        }
+        let damage = match &made {
+            // Content that does not verify came from the live database.
+            Err(error) if error.is_of_content() => Some(error.to_string()),
+            Err(_) => self.health().damage,
+            Ok(_) => None,
+        };
+        let unnoted = made.as_ref().err().map(ToString::to_string);
+        let refreshed = self.refresh(Known { damage, unnoted }).await;
+        let record = made?;
+        refreshed?;
+        if let Err(error) = self.prune_in(&turn).await {
+            tracing::error!(%error, "old backups could not be pruned");
+        }
+        drop(turn);
+        self.run_hook(&record);
+        Ok(record)
+    }
+
+    async fn make(&self, begun: Record, progress: &Progress) -> Result<Record, BackupError> {
+        // The row is in the copy as well, which tells by it what it is.
+        self.note(begun.clone()).await?;
+        let began = self.keeper.0.clock.monotonic();
+        let made = self
+            .keeper
+            .produce(
+                &begun,
+                self.store.folder().clone(),
+                Some(self.node_id),
+                progress,
+            )
+            .await
+            .and_then(|product| self.keeper.complete(begun.clone(), product, began));
+        let record = match &made {
+            Ok(record) => record.clone(),
+            Err(error) => Record {
+                status: Status::Failed,
+                error: Some(error.to_string()),
+                updated_at: self.now(),
+                ..begun.clone()
+            },
+        };
+        self.keeper.0.metrics.observe(&record);
+        if let Err(error) = self.note(record.clone()).await {
+            // A file that the history does not know would never be deleted again.
+            remove(&record.path);
+            return Err(made.err().unwrap_or(error.into()));
+        }
+        if let (Ok(record), Some(summary)) = (&made, record.summary) {
+            let seconds = record.duration.unwrap_or_default().as_secs_f64();
+            tracing::info!(path = %record.path.display(), bytes = record.bytes, seconds, users = summary.users,
+                shares = summary.shares, "a backup is verified and in its place");
+        }
+        made
+    }
+
+    /// The history since a moment (or all of it), newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self, since: Option<Timestamp>) -> Result<Vec<Record>, StoreError> {
+        self.store
+            .read(|connection| History(connection).since(since))
+            .await
+    }
+
+    /// Deletes what retention no longer keeps. Returns what was deleted.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    pub async fn prune(&self) -> Result<Vec<Record>, BackupError> {
+        let turn = self.keeper.turn().await?;
+        let this = self.clone();
+        detached(async move { this.prune_in(&turn).await }).await
+    }
+
+    async fn prune_in(&self, _turn: &Turn) -> Result<Vec<Record>, BackupError> {
+        let records = self.list(None).await?;
+        let now = self.now();
+        let damaged = self.health().damage.is_some();
+        let mut deleted = Vec::new();
+        for record in retention::expired(
+            &records,
+            self.keeper.0.options.config.keep_days,
+            now,
+            damaged,
+        ) {
+            // With the log of one that was saved byte for byte.
+            remove_database(&record.path)?;
+            let record = Record {
+                status: Status::Deleted,
+                updated_at: now,
+                ..record.clone()
+            };
+            self.note(record.clone()).await?;
+            tracing::info!(path = %record.path.display(), "a backup older than backup.keep_days was deleted");
+            deleted.push(record);
+        }
+        let forgotten: Vec<Uuid> = retention::forgotten(&records, now)
+            .into_iter()
+            .map(|record| record.backup_id)
+            .collect();
+        self.store
+            .write(move |connection| {
+                forgotten
+                    .into_iter()
+                    .try_for_each(|id| History(connection).remove(id))
+            })
+            .await?;
+        Ok(deleted)
+    }
+
+    async fn of_file(&self, path: &Path) -> Result<Option<Record>, StoreError> {
+        self.store
+            .read(|connection| History(connection).of_file(path))
+            .await
+    }
+
+    /// Writes a record.
+    pub(super) async fn note(&self, record: Record) -> Result<(), StoreError> {
+        self.store
+            .write(move |connection| History(connection).put(&record))
+            .await
+    }
+
+    /// Reads anew how things stand.
+    pub(super) async fn refresh(&self, known: Known) -> Result<(), StoreError> {
+        let read = self.store.read(|connection| {
+            let records = History(connection).since(None)?;
+            Ok((records, Timelines(connection).current()?))
+        });
+        let (records, timeline) = match read.await {
+            // Another database is in place by now.
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                let health = self.health().without_history(known, &error);
+                self.keeper.0.metrics.show(&health, None);
+                self.keeper.set_health(health);
+                return Err(error);
+            }
+            Ok(read) => read,
+        };
+        let since = timeline.map(|timeline| timeline.started_at);
+        let health = Health::of(&records, since, known);
+        let newest = records
+            .iter()
+            .find(|record| record.status == Status::Completed);
+        self.keeper.0.metrics.show(&health, newest);
+        self.keeper.set_health(health);
+        Ok(())
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.keeper.0.clock.now()
+    }
+}
+
+/// Runs work that must come to its end, also when whoever asked for it goes away.
+pub(super) async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, BackupError>> + Send + 'static,
+) -> Result<T, BackupError> {
+    // The task is cut off only when the runtime ends.
+    tokio::spawn(work)
+        .await
+        .unwrap_or(Err(BackupError::Stopped))
+}

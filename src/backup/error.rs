@@ -1,0 +1,224 @@
+//! Why a backup or a restore did not happen.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+use uuid::Uuid;
+
+use crate::store::{KeychainError, StoreError};
+
+/// Why a backup or a restore did not happen. Live data is untouched in every case.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// One at a time.
+    #[error("another backup, verification or restore is under way; wait until it is done")]
+    Busy,
+    /// The node is being stopped.
+    #[error("the node was stopped meanwhile")]
+    Stopped,
+    /// Not enough room.
+    #[error(
+        "about {} MiB are needed in {folder} and {} MiB are free; make room there, or choose another folder (backup.dir)",
+        needed.div_ceil(1 << 20), free >> 20
+    )]
+    Space {
+        /// Where.
+        folder: PathBuf,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// A file or folder cannot be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no such file.
+    #[error("{path}: there is no such backup")]
+    NotFound {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A folder, a device …
+    #[error("{path} is not a file")]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A symbolic link.
+    #[error("{path} is a symbolic link; name the file it points to")]
+    Symlink {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A path that leaves the backup folder, where only files in it may be named.
+    #[error("{path} is outside the backup folder {folder}")]
+    Outside {
+        /// What was named.
+        path: PathBuf,
+        /// `backup.dir`.
+        folder: PathBuf,
+    },
+    /// Nothing in it.
+    #[error("{path} is empty")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else.
+    #[error("{path} is no backup of ksnode")]
+    NotABackup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Made by a newer program.
+    #[error(
+        "{path} was written by a newer ksnode (schema {found}, this program knows {known}); install that version to restore it"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: usize,
+        /// The newest known.
+        known: usize,
+    },
+    /// Another node's.
+    #[error("{path} is a backup of another node ({found}); this is node {expected}")]
+    OtherNode {
+        /// The file.
+        path: PathBuf,
+        /// This node.
+        expected: Uuid,
+        /// The backup's.
+        found: Uuid,
+    },
+    /// The configured secret does not open it.
+    #[error(
+        "{path} was made under another encryption secret than {secret}; name the one of that time with --secret-file, and the backup is rewrapped under today's"
+    )]
+    OtherSecret {
+        /// The file.
+        path: PathBuf,
+        /// The secret's file that was tried.
+        secret: PathBuf,
+    },
+    /// Truncated, flipped bytes, rows that do not open.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// Encrypted, and nobody said with what to open it.
+    #[error("{path} is encrypted; name the file of the age identity with --age-identity")]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Encrypted, in age's text form.
+    #[error(
+        "{path} is in the text form of age; ksnode reads the binary form it writes: open the file with `age --decrypt` and restore what comes out"
+    )]
+    Armored {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The identity is none, or not one of the recipients.
+    #[error("{path}: {what}")]
+    Identity {
+        /// The identity's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// `backup.age_recipients` cannot be used.
+    #[error("backup.age_recipients: {0}")]
+    Recipients(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error(transparent)]
+    Keychain(#[from] KeychainError),
+}
+
+impl BackupError {
+    /// An input or output error at `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io {
+            path: path.into(),
+            source,
+        }
+    }
+
+    /// Whether the error is about what a file holds, and not about reaching it.
+    pub(super) fn is_of_content(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. }
+                | Self::NotABackup { .. }
+                | Self::Newer { .. }
+                | Self::OtherNode { .. }
+                | Self::OtherSecret { .. }
+                | Self::Empty { .. }
+        )
+    }
+
+    /// Whether the error is about where a backup is written, or about being ended: another way of copying would end
+    /// the same.
+    pub(super) fn is_of_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Stopped | Self::Space { .. } | Self::Recipients(_)
+        )
+    }
+
+    /// Whether the file is none that restores, whoever asks and with whatever secret.
+    pub(super) fn is_of_a_broken_file(&self) -> bool {
+        matches!(
+            self,
+            Self::Damaged { .. } | Self::NotABackup { .. } | Self::Empty { .. }
+        )
+    }
+
+    /// What SQLite says of a backup's file: what would be damage of the live database is damage of the file.
+    pub(super) fn of_file(path: &Path, error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(what) => Self::Damaged {
+                path: path.to_owned(),
+                what,
+            },
+            StoreError::Database(error)
+                if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) =>
+            {
+                Self::Damaged {
+                    path: path.to_owned(),
+                    what: error.to_string(),
+                }
+            }
+            StoreError::Database(error)
+                if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) =>
+            {
+                Self::Stopped
+            }
+            other => other.into(),
+        }
+    }
+
+    /// The same error of a file that people know under another name.
+    pub(super) fn renamed(self, name: &Path) -> Self {
+        let path = name.to_owned();
+        match self {
+            Self::Damaged { what, .. } => Self::Damaged { path, what },
+            Self::NotABackup { .. } => Self::NotABackup { path },
+            Self::Empty { .. } => Self::Empty { path },
+            other => other,
+        }
+    }
+}
