@@ -1,16 +1,22 @@
-//! The command line: parse, dispatch, exit code. One file a command.
+//! The command line: parse, dispatch, exit code. One file a command; `running`, `progress` and `text` serve several.
 //!
 //! Exit codes: 0 done, 1 failed, 2 the command line is wrong, 78 (`EX_CONFIG` of sysexits) the configuration is
 //! wrong, which service managers are told not to answer with a restart.
 
+pub mod backup;
 pub mod config;
 pub mod dotenv;
 pub mod files;
 pub mod init;
 pub mod key;
+pub mod progress;
+pub mod restore;
+pub mod running;
 pub mod secret;
 pub mod serve;
 pub mod setup;
+pub mod status;
+pub mod text;
 pub mod token;
 
 use std::io::Write;
@@ -78,6 +84,13 @@ pub enum Command {
     Serve,
     /// Make what a first start needs: data folder, encryption secret, admin password, database
     Init(init::Arguments),
+    /// Tell whether the node runs and is well; the exit code is 0 then and 1 otherwise
+    Status(status::Arguments),
+    /// Make, list, verify and delete backups
+    #[command(subcommand)]
+    Backup(backup::Command),
+    /// Replace the node's data by a backup
+    Restore(restore::Arguments),
     /// Make a bearer token to try the node by hand
     #[command(subcommand)]
     Token(token::Command),
@@ -104,6 +117,9 @@ pub fn run() -> ExitCode {
 fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         None | Some(Command::Serve) => return serve::run(&cli.global),
+        Some(Command::Status(arguments)) => return status::run(&cli.global, arguments),
+        Some(Command::Backup(command)) => backup::run(&cli.global, command)?,
+        Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
         Some(Command::Token(command)) => token::run(&cli.global, command)?,
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,

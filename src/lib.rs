@@ -5,8 +5,9 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`cli`] | one file per command; opens the data folder itself |
+//! | [`cli`] | one file per command; talks to a running node or opens the data folder itself |
 //! | [`node`] | builds a running node from a [`config::Config`]; owns its tasks and its shutdown |
+//! | [`control`] | the local socket through which commands reach the running node |
 //! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
@@ -22,6 +23,7 @@ pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod crypto;
 pub mod http;
 pub mod identity;

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::backup::{BackupError, Restorer};
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::control::{ControlError, ControlServer, Desk, Facts, Handles, socket_path};
 use crate::crypto::CryptoError;
 use crate::http::{
     Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, serve_api, serve_ops,
@@ -73,6 +74,9 @@ pub enum NodeError {
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] ControlError),
     /// A provider's configuration.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -84,6 +88,8 @@ pub enum NodeError {
 /// A node with its ports open, about to serve.
 #[derive(Debug)]
 pub struct Node {
+    /// Before what holds the folder's lock: it removes its socket when dropped, which must be this node's then.
+    control: ControlServer,
     current: Current,
     front: Front,
     ops: Ops,
@@ -135,6 +141,7 @@ impl Node {
     pub async fn start(config: &Config, clock: SharedClock) -> Result<Self, NodeError> {
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
         let ports = Ports::bind(config)?;
+        let socket = socket_path(&config.data_dir)?;
         let keeper = open::keeper(config, &clock)?;
         let store_metrics = StoreMetrics::default();
         let opened = open_with(config, &keeper, store_metrics.clone(), &clock).await?;
@@ -160,7 +167,9 @@ impl Node {
             metrics,
             clock.clone(),
         )?;
+        let control = ControlServer::bind(&socket, desk(&current, &ports, &clock).answerer())?;
         Ok(Self {
+            control,
             ops: Ops::new(current.clone(), readiness.clone(), registry),
             front,
             background: Background {
@@ -196,6 +205,7 @@ impl Node {
         // Health is answered until the very end, so that a stop can be watched.
         let ops_stop = CancellationToken::new();
         let ops = tokio::spawn(run_ops(self.ports.ops, self.ops, ops_stop.clone()));
+        let control = tokio::spawn(self.control.serve(stop.clone()));
         let serving = TaskTracker::new();
         let permits = Arc::new(Semaphore::new(self.max_connections));
         for listener in self.ports.api {
@@ -225,7 +235,7 @@ impl Node {
         api.store.close().await;
         ops_stop.cancel();
         // Whoever still reads then is cut off; nothing of the node hangs on that.
-        for (what, task) in [("metrics and health", ops)] {
+        for (what, task) in [("control socket", control), ("metrics and health", ops)] {
             if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, task).await {
                 tracing::error!(%error, what, "a listener failed");
             }
@@ -242,6 +252,30 @@ async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: CancellationToke
         let handler = move |stream, _| serve_ops(stream, ops.clone(), stopping.clone());
         tls::serve(listener, permits, stop, handler).await;
     }
+}
+
+/// What commands ask.
+fn desk(current: &Current, ports: &Ports, clock: &SharedClock) -> Desk {
+    let api = current.get();
+    let facts = Facts {
+        version: api.status.version,
+        git_hash: api.status.git_hash,
+        launched: api.status.launched,
+        launched_monotonic: clock.monotonic(),
+        listen: ports.api_addresses(),
+        ops_listen: ports.ops_address(),
+    };
+    let current = current.clone();
+    Desk::new(facts, clock.clone(), move || {
+        let api = current.get();
+        Handles {
+            store: api.store.clone(),
+            shares: api.shares.clone(),
+            backups: api.backups.clone(),
+            restorer: api.restorer.clone(),
+            public_key: api.status.public_key,
+        }
+    })
 }
 
 /// Everything that the rooms count.

@@ -1,0 +1,194 @@
+//! `ksnode status`: whether the node runs and is well.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Global;
+use super::running::connect;
+use super::text::{print, print_json, size, span, with_error_as_json};
+use crate::config::Config;
+use crate::control::{NodeStatus, Request, socket_path};
+
+/// What `ksnode status` takes.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Print one JSON document, an error too
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the command. The exit code is 0 when the node runs and is well.
+///
+/// # Errors
+///
+/// [`crate::config::ConfigError`]; the node runs and cannot be asked.
+pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    with_error_as_json(arguments.json, dispatch(global, arguments.json))
+}
+
+fn dispatch(global: &Global, json: bool) -> anyhow::Result<ExitCode> {
+    let config = global.load()?.config;
+    super::block_on(status(&config, json))?
+}
+
+async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let Some(client) = connect(&config.data_dir).await? else {
+        let problem = format!(
+            "no node answers at {}: it is stopped, or just starting or stopping",
+            socket_path(&config.data_dir)?.display()
+        );
+        if json {
+            print_json(&json!({"running": false, "well": false, "problems": [problem]}))?;
+        } else {
+            print(&format!("not running: {problem}"))?;
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    let node: NodeStatus = client.ask(&Request::Status {}, |_| {}).await?;
+    let problems = node.problems();
+    let well = problems.is_empty();
+    if json {
+        print_json(&json!({"running": true, "well": well, "problems": problems, "node": node}))?;
+    } else {
+        print(&page(&node, &problems))?;
+    }
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn page(node: &NodeStatus, problems: &[String]) -> String {
+    let commit = node.git_hash.as_ref();
+    let commit = commit.map(|hash| format!(" ({hash})")).unwrap_or_default();
+    let uptime = span(Duration::from_secs(node.uptime_seconds));
+    let mut lines = vec![
+        format!(
+            "running: ksnode {}{commit}, process {}",
+            node.version, node.process
+        ),
+        format!("since:   {} ({uptime})", node.launched),
+        format!("serves:  {}", node.listen.join(" ")),
+    ];
+    let ops = node.ops_listen.as_ref();
+    lines.extend(ops.map(|address| format!("ops:     {address} (metrics and health)")));
+    lines.push(format!("key:     {}", node.public_key));
+    lines.push(format!("shares:  {}", shares(node)));
+    lines.push(format!(
+        "data:    {}, write-ahead log {}",
+        size(node.database_bytes),
+        size(node.log_bytes)
+    ));
+    lines.push(format!("backup:  {}", backup(node)));
+    if problems.is_empty() {
+        lines.push("well".to_owned());
+    }
+    lines.extend(problems.iter().map(|problem| format!("WRONG:   {problem}")));
+    lines.join("\n")
+}
+
+fn shares(node: &NodeStatus) -> String {
+    if node.database_error.is_some() {
+        return "not known".to_owned();
+    }
+    let total: u64 = node.key_shares.iter().map(|count| count.shares).sum();
+    let parts: Vec<String> = node
+        .key_shares
+        .iter()
+        .map(|count| format!("{} {} {}", count.provider, count.curve, count.shares))
+        .collect();
+    if parts.is_empty() {
+        return total.to_string();
+    }
+    format!("{total} ({})", parts.join(", "))
+}
+
+fn backup(node: &NodeStatus) -> String {
+    match (&node.backup.latest, node.backup.checked) {
+        (None, _) => "none yet".to_owned(),
+        (Some(latest), true) => format!("{latest}, verified"),
+        (Some(latest), false) => format!("{latest} is the newest that was completed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{BackupHealth, SharesOf};
+
+    fn node() -> NodeStatus {
+        NodeStatus {
+            version: "1.2.3".into(),
+            git_hash: Some("abc".into()),
+            process: 7,
+            launched: "2026-11-19T03:00:00.000Z".into(),
+            uptime_seconds: 33_120,
+            public_key: "ab".repeat(32),
+            listen: vec!["127.0.0.1:4201".into()],
+            ops_listen: None,
+            key_shares: vec![SharesOf {
+                provider: "google".into(),
+                curve: "ed25519".into(),
+                shares: 5,
+            }],
+            database_error: None,
+            database_bytes: 1 << 20,
+            log_bytes: 0,
+            backup: BackupHealth {
+                latest: None,
+                checked: false,
+                damage: None,
+                failure: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_new_node_is_well() {
+        let text = page(&node(), &node().problems());
+        for part in [
+            "running: ksnode 1.2.3 (abc), process 7",
+            "(9 h 12 min)",
+            "5 (google ed25519 5)",
+            "1.00 MiB",
+            "backup:  none yet",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing: {text}");
+        }
+        assert!(text.ends_with("\nwell"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let wrong = |change: fn(&mut NodeStatus)| {
+            let mut node = node();
+            node.backup.latest = Some("2026-11-19T04:00:00.000Z".into());
+            change(&mut node);
+            node.problems()
+        };
+        assert_eq!(wrong(|node| node.backup.checked = true), [""; 0]);
+        assert_eq!(
+            wrong(|_| {}),
+            ["the file of the newest backup (2026-11-19T04:00:00.000Z) is gone"]
+        );
+        assert_eq!(
+            wrong(|node| node.backup.failure = Some("no room".into())),
+            ["the newest backup failed: no room"]
+        );
+        let both = wrong(|node| {
+            node.backup.damage = Some("page 7".into());
+            node.database_error = Some("closed".into());
+        });
+        assert_eq!(
+            both,
+            [
+                "the database does not answer: closed",
+                "the database is damaged: page 7"
+            ]
+        );
+    }
+}
