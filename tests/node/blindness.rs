@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use needle::{Needle, contains};
 use serde_json::{Value, json};
 
+use crate::operator::{backup, restore};
 use crate::receiver::Receiver;
 use crate::support::{
     BOT_TOKEN, Node, Setup, get_body, public_key, register_body, share, token, wait_for, wallet,
@@ -61,14 +62,14 @@ fn needles() -> Vec<Needle> {
     needles
 }
 
-/// Every file below a folder.
+/// Every file below a folder. A socket has no content.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(self::files(&path));
-        } else {
+        } else if path.is_file() {
             files.push(path);
         }
     }
@@ -175,7 +176,7 @@ fn the_searcher_finds_what_is_there() {
 }
 
 #[test]
-fn nothing_readable_rests_in_database_and_logs() {
+fn nothing_readable_rests_in_database_backups_and_logs() {
     blind_with("text");
 }
 
@@ -190,6 +191,8 @@ fn blind_with(format: &str) {
     let mut needles = needles();
     needles.extend(use_it(&node));
     misuse_it(&node);
+    let made = backup(&house.setup);
+    restore(&house.setup, &made);
     wait_for("a report", || {
         house
             .receiver
@@ -211,10 +214,10 @@ fn blind_with(format: &str) {
     for expected in ["ksnode.db", "ksnode.db-wal", "ksnode.db-shm", "stderr.log"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
     }
-    assert!(
-        names.iter().any(|name| name.starts_with("ksnode-20")),
-        "{names:?}"
-    );
+    for expected in [".log", "-manual-", "-before-restore-"] {
+        let there = |name: &String| name.starts_with("ksnode-20") && name.contains(expected);
+        assert!(names.iter().any(there), "{names:?}");
+    }
     assert_blind(&running, &needles);
     for needle in &needles {
         assert!(!needle.is_in(node.printed.as_bytes()), "{}", needle.name);

@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// A client inside a session.
-struct Session {
+pub struct Session {
     id: String,
     operation: &'static str,
     key: SigningKey,
@@ -52,7 +52,7 @@ impl Session {
         }
     }
 
-    fn begun(node: &Node, user: u64, operation: &'static str) -> Self {
+    pub fn begun(node: &Node, user: u64, operation: &'static str) -> Self {
         let mut session = Self::new(user, operation);
         let data = node
             .post_open("/keyshare/v2/commit", &session.commitment())
@@ -91,7 +91,7 @@ impl Session {
         body
     }
 
-    fn call(&self, node: &Node, (path, api): (&str, &str), body: Value) -> Answer {
+    pub fn call(&self, node: &Node, (path, api): (&str, &str), body: Value) -> Answer {
         node.post(path, &self.token, &self.signed(api, body))
     }
 
@@ -109,7 +109,7 @@ impl Session {
     }
 }
 
-const GET: (&str, &str) = ("/keyshare/v2", "get_key_shares");
+pub const GET: (&str, &str) = ("/keyshare/v2", "get_key_shares");
 const REGISTER: (&str, &str) = ("/keyshare/v2/register", "register");
 const RESHARE: (&str, &str) = ("/keyshare/v2/reshare", "reshare");
 const JOIN: (&str, &str) = ("/keyshare/v2/reshare/register", "reshare_register");

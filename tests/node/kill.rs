@@ -3,175 +3,55 @@
 //! The number of rounds is `KSNODE_KILL_ROUNDS`; `KSNODE_KILL_SEED` takes up the seed that an earlier run printed (the
 //! moments of the kills then are the same as far as the machine's scheduling lets them).
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    Answer, Node, Setup, agent, get_body, public_key, register_body, share, token, wait_for, wallet,
-};
-
-const CLIENTS: u64 = 4;
-
-/// What a client knows of a user's register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    /// The node said that it is stored.
-    Acknowledged,
-    /// The node was killed before it answered.
-    Unanswered,
-}
-
-/// SplitMix64: a few lines, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
+use crate::campaign::{Dice, campaign, number};
+use crate::clients::{Clients, Known, Register, assert_sound, assert_stored, settle};
+use crate::support::{Answer, Node, Setup, public_key, register_body, share, token, wallet};
 
 #[test]
 fn acknowledged_shares_survive_kills_and_nothing_is_half_there() {
-    let rounds = number("KSNODE_KILL_ROUNDS", 20);
-    let seed = number("KSNODE_KILL_SEED", u64::from(std::process::id()));
-    println!("KSNODE_KILL_ROUNDS={rounds} KSNODE_KILL_SEED={seed}");
-    let mut dice = Dice(seed);
+    let (rounds, mut dice) = campaign(20);
     let home = tempfile::tempdir().unwrap();
     let setup = Setup::new(home.path());
     let mut all = Vec::new();
     let mut node = setup.start();
     for round in 0..rounds {
-        let known = kill_amid_registers(node, round * 100_000, &mut dice);
+        let registers = kill_amid_registers(node, round * 100_000, &mut dice);
         node = setup.start();
-        all.extend(
-            known
-                .into_iter()
-                .map(|(user, known)| settle(&node, user, known)),
-        );
+        let settled = registers.iter();
+        all.extend(settled.map(|register| settle(&node, register.user, register.known)));
     }
     for user in &all {
         assert_stored(&node, *user);
     }
     println!("{} users in {rounds} rounds", all.len());
     assert!(node.stop().success());
-    assert_sound(&setup, all.len());
+    assert_sound(&setup.data("ksnode.db"), all.len());
 }
 
 /// Lets clients register until the node is killed; says what they know.
-fn kill_amid_registers(node: Node, first: u64, dice: &mut Dice) -> BTreeMap<u64, Known> {
-    let known = Mutex::new(BTreeMap::new());
-    let acknowledged = AtomicU64::new(0);
-    let (enough, then) = (dice.throw(60), Duration::from_micros(dice.throw(8_000)));
+fn kill_amid_registers(node: Node, first: u64, dice: &mut Dice) -> Vec<Register> {
+    let (enough, then) = (
+        dice.throw(60) as usize,
+        Duration::from_micros(dice.throw(8_000)),
+    );
     let url = node.url.clone();
-    std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let (url, known, acknowledged) = (&url, &known, &acknowledged);
-            scope.spawn(move || {
-                for user in (first + client..).step_by(CLIENTS as usize) {
-                    let stored = register(url, user);
-                    known.lock().unwrap().insert(user, stored);
-                    if stored == Known::Unanswered {
-                        return;
-                    }
-                    acknowledged.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        wait_for("registers", || {
-            (acknowledged.load(Ordering::Relaxed) >= enough).then_some(())
-        });
+    let clients = Clients {
+        url: &url,
+        first,
+        readable: &[],
+        pause: Duration::ZERO,
+        mortal: true,
+    };
+    let (registers, ()) = clients.work_while(|heard| {
+        heard.wait_for(enough);
         std::thread::sleep(then);
         node.kill();
     });
-    known.into_inner().unwrap()
-}
-
-/// Some users come by the one call, some by the other.
-fn register(url: &str, user: u64) -> Known {
-    let path = if user % 8 < 5 {
-        "register"
-    } else {
-        "reshare/register"
-    };
-    let sent = agent()
-        .post(format!("{url}/keyshare/v2/{path}"))
-        .header("authorization", format!("Bearer {}", token(user)))
-        .send_json(register_body(user));
-    // An answer that breaks off in its middle is none.
-    let read = sent.and_then(|answer| {
-        let status = answer.status();
-        Ok((status, answer.into_body().read_to_string()?))
-    });
-    match read {
-        Ok((status, body)) => {
-            assert_eq!(
-                (status.as_u16(), body.as_str()),
-                (200, r#"{"success":true}"#)
-            );
-            Known::Acknowledged
-        }
-        Err(_) => Known::Unanswered,
-    }
-}
-
-/// Finds out what became of a user's register, completes it when there is nothing, and returns the user.
-fn settle(node: &Node, user: u64, known: Known) -> u64 {
-    let exists = check(node, user);
-    match (known, exists) {
-        (_, (true, true)) => {}
-        (Known::Unanswered, (false, false)) => {
-            let get = node.post("/keyshare/v2", &token(user), &get_body(user));
-            get.refused(404, "USER_NOT_FOUND");
-            node.post("/keyshare/v2/register", &token(user), &register_body(user))
-                .data();
-        }
-        _ => panic!("user {user}, {known:?}: secp256k1 and ed25519 exist: {exists:?}"),
-    }
-    assert_stored(node, user);
-    user
-}
-
-fn check(node: &Node, user: u64) -> (bool, bool) {
-    let wallets = &get_body(user)["wallets"];
-    let body = json!({"user_auth_id": format!("telegram_{user}"), "auth_type": "telegram", "wallets": wallets});
-    let data = node.post_open("/keyshare/v2/check", &body).data();
-    let exists = |curve: &str| data[curve]["exists"].as_bool().unwrap();
-    (exists("secp256k1"), exists("ed25519"))
-}
-
-fn assert_stored(node: &Node, user: u64) {
-    let data = node
-        .post("/keyshare/v2", &token(user), &get_body(user))
-        .data();
-    for curve in ["secp256k1", "ed25519"] {
-        assert_eq!(data[curve]["share"], share(curve, user), "user {user}");
-    }
-}
-
-/// The database by itself: whole, and its counts are those of its rows.
-fn assert_sound(setup: &Setup, users: usize) {
-    let database = rusqlite::Connection::open(setup.data("ksnode.db")).unwrap();
-    let text = |sql: &str| -> String { database.query_row(sql, [], |row| row.get(0)).unwrap() };
-    let count = |sql: &str| -> i64 { database.query_row(sql, [], |row| row.get(0)).unwrap() };
-    let users = users as i64;
-    assert_eq!(text("PRAGMA integrity_check"), "ok");
-    assert_eq!(count("SELECT count(*) FROM pragma_foreign_key_check"), 0);
-    assert_eq!(count("SELECT count(*) FROM user"), users);
-    assert_eq!(count("SELECT count(*) FROM wallet"), 2 * users);
-    assert_eq!(count("SELECT count(sealed) FROM wallet"), 2 * users);
-    assert_eq!(count("SELECT sum(shares) FROM share_count"), 2 * users);
+    registers
 }
 
 /// The moment that has no second chance: the first start makes secret, database, keys and ring.
@@ -240,7 +120,7 @@ fn a_full_disk_is_refused_clearly_and_survived() {
         assert_stored(&node, user);
     }
     assert!(node.stop().success());
-    assert_sound(&setup, 19);
+    assert_sound(&setup.data("ksnode.db"), 19);
 }
 
 fn v1_check(user: u64) -> Value {

@@ -212,6 +212,7 @@ fn the_limits_are_those_of_the_network_by_default() {
         values.clone().find(|value| value["key"] == key).unwrap()["value"].clone()
     };
     assert_eq!(value("server.rate_limit"), "100");
+    assert_eq!(value("server.admin_rate_limit"), "5");
     assert_eq!(value("server.rate_window_seconds"), "60");
     assert_eq!(value("commit_reveal.mode"), "optional");
 }

@@ -22,6 +22,7 @@ pub fn ksnode(home: &Path) -> Command {
 }
 
 /// How to start a node.
+#[derive(Clone)]
 pub struct Setup {
     home: PathBuf,
     env: Vec<(String, String)>,
@@ -30,7 +31,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A node whose home is `home`, without a rate limit and with [`BOT_TOKEN`] configured.
+    /// A node whose home is `home`, without rate limits and with [`BOT_TOKEN`] configured.
     pub fn new(home: &Path) -> Self {
         Self {
             home: home.to_owned(),
@@ -39,6 +40,7 @@ impl Setup {
             listen: "127.0.0.1:0".into(),
         }
         .env("KSNODE_SERVER__RATE_LIMIT", "0")
+        .env("KSNODE_SERVER__ADMIN_RATE_LIMIT", "0")
         .env("KSNODE_IDENTITY__TELEGRAM__BOT_TOKEN", BOT_TOKEN)
     }
 
@@ -100,12 +102,27 @@ impl Setup {
 
     /// The same on a disk that can be made full with [`Node::fill_disk`].
     pub fn start_on_small_disk(&self) -> Node {
+        // A full disk gives an error; a file size limit gives a signal besides, which is to be ignored.
+        self.start_through(r#"trap "" XFSZ; exec "$0" "$@""#)
+    }
+
+    /// The same as a user who is bound by the modes of files, as root is not.
+    pub fn start_bound_by_modes(&self) -> Node {
+        if rustix::process::geteuid().is_root() {
+            self.start_through(
+                r#"exec setpriv --bounding-set=-dac_override,-dac_read_search "$0" "$@""#,
+            )
+        } else {
+            self.start()
+        }
+    }
+
+    fn start_through(&self, script: &str) -> Node {
         let serve = self.command();
         let mut shell = Command::new("/bin/sh");
-        // A full disk gives an error; a file size limit gives a signal besides, which is to be ignored.
-        shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@" serve"#]);
+        shell.args(["-c", script]);
         shell.arg(serve.get_program()).args(serve.get_args());
-        shell.env_clear().current_dir(&self.home);
+        shell.arg("serve").env_clear().current_dir(&self.home);
         shell.envs(
             serve
                 .get_envs()
@@ -153,15 +170,17 @@ impl Setup {
         }
     }
 
+    /// Begins a command; what it says goes nowhere.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
     /// Runs a command and kills it after `time`, wherever it is then.
     pub fn kill_amid(&self, arguments: &[&str], time: Duration) {
-        let mut child = self
-            .command()
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = self.spawn(arguments);
         std::thread::sleep(time);
         child.kill().unwrap();
         child.wait().unwrap();
