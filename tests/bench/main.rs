@@ -12,6 +12,7 @@
     reason = "a benchmark may do what the node must not"
 )]
 
+mod backups;
 mod load;
 mod node;
 mod process;
@@ -22,14 +23,16 @@ mod users;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use ksnode::clock::{Clock, SystemClock, Timestamp};
 use serde_json::json;
+use tokio::runtime::Runtime;
 
+use backups::{Copier, Way};
 use load::{Load, Order};
 use node::{Home, Node, copy_database};
 use raw::Raw;
@@ -62,6 +65,9 @@ struct Flags {
     /// Measure a second database with this many users
     #[arg(long)]
     users: Option<u64>,
+    /// Measure backups, and registers beside them, instead of calls
+    #[arg(long)]
+    backups: bool,
     /// Where nodes and the comparison keep their databases [default: the build's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -100,6 +106,11 @@ fn main() -> anyhow::Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("bench-")
         .tempdir_in(parent)?;
+    if flags.backups {
+        let users = flags.users.unwrap_or(1_000_000);
+        let measured = measure_backups(&flags, folder.path(), users)?;
+        return write_json(&flags, &measured);
+    }
     let small = measure(&flags, &folder.path().join("small"), SMALL)?;
     small.print();
     let mut result = json!({"databases": [small.json()]});
@@ -109,11 +120,50 @@ fn main() -> anyhow::Result<()> {
         let compared = compare(&small, &large);
         result = json!({"databases": [small.json(), large.json()], "figures": compared});
     }
+    write_json(&flags, &result)
+}
+
+fn write_json(flags: &Flags, result: &serde_json::Value) -> anyhow::Result<()> {
     if let Some(file) = &flags.json {
         std::fs::write(file, format!("{result:#}\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
+}
+
+/// What a backup of a database with that many users costs, and costs others.
+fn measure_backups(flags: &Flags, folder: &Path, users: u64) -> anyhow::Result<serde_json::Value> {
+    let home = Home::new(flags.node.clone(), folder.join("node"), &flags.set)?;
+    // Makes what a first start makes.
+    home.start()?.stop()?;
+    home.fill(users)?;
+    let (mut bench, runtime) = Bench::start(flags, folder, &home, users)?;
+    let connections = flags.connections.last().copied().unwrap_or(1);
+    let mut measured = Vec::new();
+    for way in Way::ALL {
+        let copier = Copier {
+            way,
+            database: home.database(),
+            folder: folder.to_owned(),
+        };
+        let alone = copier.copy()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let beside = std::thread::spawn(move || copier.run(&stopped));
+        let registers = runtime.block_on(bench.register(connections));
+        stop.store(true, Ordering::Relaxed);
+        let beside = beside
+            .join()
+            .map_err(|_| anyhow::anyhow!("the copier panicked"))??;
+        measured.push(backups::Measured {
+            way,
+            alone,
+            beside,
+            registers: registers?,
+        });
+    }
+    bench.end()?;
+    Ok(backups::print(users, connections, &measured))
 }
 
 /// Everything about a database with that many users.
@@ -123,26 +173,8 @@ fn measure(flags: &Flags, folder: &Path, users: u64) -> anyhow::Result<Report> {
     let first_ready = first.ready.as_secs_f64();
     first.stop()?;
     home.fill(users)?;
-    let raw = copy_database(&home, &folder.join("raw"))?;
-    let node = home.start()?;
-    let ready = node.ready.as_secs_f64();
-    let mut bench = Bench {
-        time: Duration::from_secs_f64(flags.seconds),
-        // Long enough for caches and for the node's memory to settle.
-        warm_up: Duration::from_secs_f64((flags.seconds / 5.0).min(1.0)),
-        now: SystemClock::new().now(),
-        raw: Raw::new(raw),
-        users,
-        next_user: users,
-        memory: Memory {
-            ready: mebibytes(process::proportional_kib(node.id())),
-            ..Memory::default()
-        },
-        node,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let (mut bench, runtime) = Bench::start(flags, folder, &home, users)?;
+    let ready = bench.node.ready.as_secs_f64();
     let lines = runtime.block_on(bench.run(flags))?;
     Ok(Report {
         users,
@@ -167,6 +199,35 @@ struct Bench {
 }
 
 impl Bench {
+    /// Starts the node on its filled database.
+    fn start(
+        flags: &Flags,
+        folder: &Path,
+        home: &Home,
+        users: u64,
+    ) -> anyhow::Result<(Self, Runtime)> {
+        let raw = copy_database(home, &folder.join("raw"))?;
+        let node = home.start()?;
+        let bench = Self {
+            time: Duration::from_secs_f64(flags.seconds),
+            // Long enough for caches and for the node's memory to settle.
+            warm_up: Duration::from_secs_f64((flags.seconds / 5.0).min(1.0)),
+            now: SystemClock::new().now(),
+            raw: Raw::new(raw),
+            users,
+            next_user: users,
+            memory: Memory {
+                ready: mebibytes(process::proportional_kib(node.id())),
+                ..Memory::default()
+            },
+            node,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok((bench, runtime))
+    }
+
     async fn run(&mut self, flags: &Flags) -> anyhow::Result<Vec<Line>> {
         let mut lines = Vec::new();
         for &connections in &flags.connections {
