@@ -38,6 +38,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use check::is_host;
 pub use docker::{is_private as is_private_variable, names as docker_names};
 pub use environment::{Environment, Overrides};
 pub use error::{ConfigError, Problem, Source};
@@ -91,6 +92,8 @@ pub struct Config {
     pub server: Server,
     /// `[ops]`
     pub ops: Ops,
+    /// `[tls]`
+    pub tls: Tls,
     /// `[identity]`
     pub identity: Identity,
     /// `[commit_reveal]`
@@ -131,6 +134,54 @@ pub struct Server {
 pub struct Ops {
     /// Default `127.0.0.1:4202`; `None` (written as an empty text) turns it off.
     pub listen: Option<SocketAddr>,
+}
+
+/// `[tls]`: whether the API is served over TLS, and with which certificate.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Where the certificate comes from. Default off.
+    pub mode: TlsMode,
+    /// Hosts (names in lower case, IP addresses) by which clients reach the node. At least one, and names alone, in mode
+    /// `acme`. Default none.
+    pub domains: Vec<String>,
+    /// Where plain HTTP is redirected to https; `None` (written as an empty text) turns it off, and there is none in
+    /// mode `off`. Default off.
+    pub redirect_listen: Option<SocketAddr>,
+}
+
+/// `[tls] mode`, with the keys that belong to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plain HTTP.
+    Off,
+    /// A certificate that the node makes for itself.
+    SelfSigned,
+    /// The operator's own certificate.
+    Files(CertificateFiles),
+    /// A certificate from an authority that speaks ACME (RFC 8555).
+    Acme(Acme),
+}
+
+/// Where the operator's certificate is. Both files were there and could be read when the configuration was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM: the certificate, then the chain.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+    /// Whether the key is a systemd credential, whose mode is systemd's affair.
+    pub key_is_credential: bool,
+}
+
+/// What mode `acme` needs beside the names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// A mail address, without `mailto:`.
+    pub contact: Option<String>,
+    /// The authority's directory. Default Let's Encrypt.
+    pub directory: String,
+    /// PEM of one more root by which the directory is trusted.
+    pub directory_root: Option<PathBuf>,
 }
 
 /// `[identity.…]`: who may vouch for a caller.

@@ -12,10 +12,13 @@
 //! is deterministic, which is what a look-up by equality needs. A mode that fails badly on a repeated nonce (GCM)
 //! would make every restored backup and every cloned machine a danger.
 //!
+//! The cryptography of TLS comes from one [`provider`], which is here because every room above may need it.
+//!
 //! This room knows no tables: wrapped keys come and go as [`WrappedKey`] values.
 
 mod derivation;
 mod node_key;
+mod provider;
 mod ring;
 mod seal;
 mod secret;
@@ -24,6 +27,7 @@ use std::path::PathBuf;
 
 pub use derivation::{KeyDerivation, KeyEncryptionKey};
 pub use node_key::{NodeKey, verify_signature};
+pub use provider::provider;
 pub use ring::{KeyRing, KeyState, Purpose, RingEntry, WrappedKey};
 pub use seal::{Context, NONCE_LENGTH, TAG_LENGTH};
 pub use secret::EncryptionSecret;

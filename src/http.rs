@@ -19,11 +19,13 @@ mod cors;
 mod docs;
 mod error;
 mod front;
+mod http2;
 mod malformed;
 mod metrics;
 mod object;
 mod ops;
 mod rate_limit;
+mod redirect;
 mod routes;
 mod status;
 mod v1;
@@ -33,12 +35,13 @@ mod wire;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-pub use connection::{serve_api, serve_ops};
+pub use connection::{ALPN, Protocol, serve_api, serve_ops, serve_redirect};
 pub use docs::openapi_json;
 pub use front::{FinalAnswer, Front, FrontOptions};
 pub use metrics::HttpMetrics;
 pub use ops::{Ops, Readiness};
 pub use rate_limit::RateLimit;
+pub use redirect::Redirect;
 pub use status::StatusFacts;
 
 use crate::backup::{Backups, Restorer};

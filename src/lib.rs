@@ -12,8 +12,8 @@
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
 //! | [`identity`] | who is calling: one file per provider behind one trait |
-//! | [`tls`] | the listener: connections, their limits and timeouts |
-//! | [`service`] | what the operating system sees: logs, signals, process limits, outbound connections |
+//! | [`tls`] | where certificates come from, handshakes, and the listener |
+//! | [`service`] | what the operating system sees: logs, signals, process limits, passed sockets, outbound connections |
 //! | [`store`] | the database: schema and migrations, the writer, the readers |
 //! | [`crypto`] | encryption secret, key ring, sealing; nothing else touches key material |
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |

@@ -6,6 +6,7 @@
 
 mod blueprint;
 mod open;
+mod ports;
 mod restore;
 mod schema;
 mod tasks;
@@ -16,32 +17,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::backup::{BackupError, Restorer};
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::{Config, TlsMode};
 use crate::control::{ControlError, ControlServer, Desk, Facts, Handles, socket_path};
 use crate::crypto::CryptoError;
 use crate::http::{
-    Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, serve_api, serve_ops,
+    ALPN, Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, Redirect,
 };
 use crate::identity::IdentityError;
 use crate::service::outbound::{Outbound, OutboundError, Timeouts};
+use crate::service::sockets::PassedSockets;
 use crate::store::{KeychainError, StoreError, StoreMetrics};
-use crate::tls::{self, ListenError};
+use crate::tls::{
+    CertificateMetrics, Certificates, Gate, ListenError, Supply, SupplyOptions, TlsError,
+    TlsMetrics, server_config,
+};
 use blueprint::Blueprint;
 use open::open_with;
 pub use open::{Opened, lock, open, open_existing, restore_stopped};
+use ports::{Ports, run_api, run_ops, run_redirect};
 pub use schema::MIGRATIONS;
 use tasks::Background;
 use telemetry::{Reporter, Telemetry};
 
-/// Connections to the listener of metrics and health.
-const OPS_CONNECTIONS: usize = 64;
 /// How long a stopped node still lets somebody finish reading its metrics, or the end of what a command asked for.
 const OPS_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -74,6 +76,15 @@ pub enum NodeError {
     /// A port.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A socket for redirects, and no https.
+    #[error(
+        "a socket for redirects to https was passed by the service manager, and tls.mode is \"off\"; \
+         set tls.mode, or take that socket out of the unit"
+    )]
+    NothingToRedirectTo,
     /// The control socket.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -95,56 +106,33 @@ pub struct Node {
     ops: Ops,
     readiness: Readiness,
     ports: Ports,
+    gate: Option<Gate>,
+    redirect: Redirect,
+    reload: Arc<Notify>,
     max_connections: usize,
     deadline: Duration,
     background: Background,
 }
 
-#[derive(Debug)]
-struct Ports {
-    api: Vec<TcpListener>,
-    ops: Option<TcpListener>,
-}
-
-impl Ports {
-    fn bind(config: &Config) -> Result<Self, ListenError> {
-        let addresses = config.server.listen.iter();
-        Ok(Self {
-            api: addresses
-                .map(|&address| tls::bind("server.listen", address))
-                .collect::<Result<_, _>>()?,
-            ops: config
-                .ops
-                .listen
-                .map(|address| tls::bind("ops.listen", address))
-                .transpose()?,
-        })
-    }
-
-    fn api_addresses(&self) -> Vec<SocketAddr> {
-        let listeners = self.api.iter();
-        listeners
-            .filter_map(|listener| listener.local_addr().ok())
-            .collect()
-    }
-
-    fn ops_address(&self) -> Option<SocketAddr> {
-        self.ops.as_ref()?.local_addr().ok()
-    }
-}
-
 impl Node {
-    /// Opens everything: database, keys, ports. Nothing is answered yet.
+    /// Opens everything: database, keys, certificate, ports (those of `passed` in place of the configured ones). Nothing
+    /// is answered yet.
     ///
     /// # Errors
     /// [`NodeError`]: what is wrong, where, and what to do.
-    pub async fn start(config: &Config, clock: SharedClock) -> Result<Self, NodeError> {
+    pub async fn start(
+        config: &Config,
+        passed: PassedSockets,
+        clock: SharedClock,
+    ) -> Result<Self, NodeError> {
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
-        let ports = Ports::bind(config)?;
+        let ports = Ports::bind(config, passed)?;
         let socket = socket_path(&config.data_dir)?;
         let keeper = open::keeper(config, &clock)?;
         let store_metrics = StoreMetrics::default();
         let opened = open_with(config, &keeper, store_metrics.clone(), &clock).await?;
+        // After the folder is this process's own: a certificate may be kept in it.
+        let supply = Supply::start(supply_options(config, &ports), &clock)?;
         let outbound = Outbound::new(Timeouts::default())?;
         let (restorer, orders) = Restorer::new();
         let blueprint = Blueprint::new(config, restorer, &clock, outbound.clone())?;
@@ -159,15 +147,18 @@ impl Node {
             None => None,
         };
         let metrics = HttpMetrics::default();
-        let registry = registry(&metrics, &store_metrics, &current, telemetry.as_ref());
+        let mut registry = registry(&metrics, &store_metrics, &current, telemetry.as_ref());
         let readiness = Readiness::default();
-        let front = Front::new(
-            current.clone(),
-            front_options(config),
-            metrics,
-            clock.clone(),
-        )?;
-        let control = ControlServer::bind(&socket, desk(&current, &ports, &clock).answerer())?;
+        let options = front_options(config);
+        let front = Front::new(current.clone(), options, metrics, clock.clone())?;
+        let certificates = supply.as_ref().map(|supply| supply.certificates().clone());
+        let gate = match &certificates {
+            Some(certificates) => Some(gate(certificates, &front, &mut registry)?),
+            None => None,
+        };
+        let desk = desk(&current, &ports, certificates, &clock);
+        let control = ControlServer::bind(&socket, desk.answerer())?;
+        let reload = Arc::new(Notify::new());
         Ok(Self {
             control,
             ops: Ops::new(current.clone(), readiness.clone(), registry),
@@ -179,11 +170,15 @@ impl Node {
                 orders,
                 blueprint,
                 store_metrics,
+                supply: supply.map(|supply| (supply, reload.clone())),
                 clock,
             },
             current,
             readiness,
+            redirect: ports.redirect(config),
             ports,
+            gate,
+            reload,
             max_connections: config.server.max_connections,
             deadline: config.server.shutdown,
         })
@@ -194,9 +189,24 @@ impl Node {
         self.ports.api_addresses()
     }
 
+    /// Whether it is served over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.gate.is_some()
+    }
+
     /// Where metrics and health are served.
     pub fn ops_address(&self) -> Option<SocketAddr> {
-        self.ports.ops_address()
+        ports::address(self.ports.ops.as_ref())
+    }
+
+    /// Where plain HTTP is redirected to https.
+    pub fn redirect_address(&self) -> Option<SocketAddr> {
+        ports::address(self.ports.redirect.as_ref())
+    }
+
+    /// Notified, it has the node read its certificate's files again.
+    pub fn reload(&self) -> Arc<Notify> {
+        self.reload.clone()
     }
 
     /// Serves until `stop`, then ends in order. Returns true when all requests under way were finished in time.
@@ -206,16 +216,15 @@ impl Node {
         let ops_stop = CancellationToken::new();
         let ops = tokio::spawn(run_ops(self.ports.ops, self.ops, ops_stop.clone()));
         let control = tokio::spawn(self.control.serve(stop.clone()));
-        let serving = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(self.max_connections));
-        for listener in self.ports.api {
-            let front = self.front.clone();
-            let stopping = stop.clone();
-            let handler =
-                move |stream, peer| serve_api(stream, peer, front.clone(), stopping.clone());
-            serving.spawn(tls::serve(listener, permits.clone(), stop.clone(), handler));
-        }
-        serving.close();
+        let redirect = run_redirect(self.ports.redirect, self.redirect, stop.clone());
+        let redirect = tokio::spawn(redirect);
+        let serving = run_api(
+            self.ports.api,
+            self.gate.as_ref(),
+            self.max_connections,
+            &self.front,
+            &stop,
+        );
         self.readiness.set(true);
         stop.cancelled().await;
         self.readiness.set(false);
@@ -235,7 +244,11 @@ impl Node {
         api.store.close().await;
         ops_stop.cancel();
         // Whoever still reads then is cut off; nothing of the node hangs on that.
-        for (what, task) in [("control socket", control), ("metrics and health", ops)] {
+        for (what, task) in [
+            ("control socket", control),
+            ("redirects", redirect),
+            ("metrics and health", ops),
+        ] {
             if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, task).await {
                 tracing::error!(%error, what, "a listener failed");
             }
@@ -245,17 +258,37 @@ impl Node {
     }
 }
 
-async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: CancellationToken) {
-    if let Some(listener) = listener {
-        let permits = Arc::new(Semaphore::new(OPS_CONNECTIONS));
-        let stopping = stop.clone();
-        let handler = move |stream, _| serve_ops(stream, ops.clone(), stopping.clone());
-        tls::serve(listener, permits, stop, handler).await;
+fn supply_options(config: &Config, ports: &Ports) -> SupplyOptions {
+    SupplyOptions {
+        tls: config.tls.clone(),
+        data_dir: config.data_dir.clone(),
+        allow_readable: config.allow_readable_secret,
+        addresses: ports.api_addresses(),
     }
 }
 
+/// The way in over TLS.
+fn gate(
+    certificates: &Certificates,
+    front: &Front,
+    registry: &mut Registry,
+) -> Result<Gate, TlsError> {
+    let metrics = TlsMetrics::default();
+    metrics.register(registry);
+    CertificateMetrics(certificates.clone()).register(registry);
+    let config = server_config(Arc::new(certificates.clone()), &ALPN)?;
+    let front = front.clone();
+    let cleartext = Arc::new(move |peer| front.cleartext(peer));
+    Ok(Gate::new(config, None, cleartext, metrics))
+}
+
 /// What commands ask.
-fn desk(current: &Current, ports: &Ports, clock: &SharedClock) -> Desk {
+fn desk(
+    current: &Current,
+    ports: &Ports,
+    certificates: Option<Certificates>,
+    clock: &SharedClock,
+) -> Desk {
     let api = current.get();
     let facts = Facts {
         version: api.status.version,
@@ -263,7 +296,9 @@ fn desk(current: &Current, ports: &Ports, clock: &SharedClock) -> Desk {
         launched: api.status.launched,
         launched_monotonic: clock.monotonic(),
         listen: ports.api_addresses(),
-        ops_listen: ports.ops_address(),
+        ops_listen: ports::address(ports.ops.as_ref()),
+        redirect_listen: ports::address(ports.redirect.as_ref()),
+        certificates,
     };
     let current = current.clone();
     Desk::new(facts, clock.clone(), move || {
@@ -310,6 +345,6 @@ fn front_options(config: &Config) -> FrontOptions {
         trusted_proxies: server.trusted_proxies.clone(),
         rate_limit: server.rate_limit.map(limit),
         admin_rate_limit: server.admin_rate_limit.map(limit),
-        strict_transport: false,
+        strict_transport: config.tls.mode != TlsMode::Off,
     }
 }

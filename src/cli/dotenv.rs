@@ -229,7 +229,9 @@ fn written(origin: &Origin, folder: &Path) -> (String, String) {
                 .collect();
             format!("[{}]", items.join(", "))
         }
-        Kind::Text | Kind::Secret | Kind::SecretFile | Kind::Folder => quoted(&origin.value),
+        Kind::Text | Kind::Secret | Kind::File | Kind::SecretFile | Kind::Folder => {
+            quoted(&origin.value)
+        }
     };
     (origin.key.clone(), value)
 }

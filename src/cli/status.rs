@@ -10,7 +10,7 @@ use super::Global;
 use super::running::connect;
 use super::text::{print, print_json, size, span, with_error_as_json};
 use crate::config::Config;
-use crate::control::{NodeStatus, Request, socket_path};
+use crate::control::{CertificateStatus, NodeStatus, Request, socket_path};
 
 /// What `ksnode status` takes.
 #[derive(Args, Debug)]
@@ -72,8 +72,22 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
             node.version, node.process
         ),
         format!("since:   {} ({uptime})", node.launched),
-        format!("serves:  {}", node.listen.join(" ")),
+        format!(
+            "serves:  {} ({})",
+            node.listen.join(" "),
+            if node.certificate.is_some() {
+                "https"
+            } else {
+                "http"
+            }
+        ),
     ];
+    lines.extend(
+        node.redirect_listen
+            .as_ref()
+            .map(|address| format!("         {address} (redirects to https)")),
+    );
+    lines.extend(node.certificate.iter().flat_map(certificate));
     let ops = node.ops_listen.as_ref();
     lines.extend(ops.map(|address| format!("ops:     {address} (metrics and health)")));
     lines.push(format!("key:     {}", node.public_key));
@@ -89,6 +103,25 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
     }
     lines.extend(problems.iter().map(|problem| format!("WRONG:   {problem}")));
     lines.join("\n")
+}
+
+fn certificate(certificate: &CertificateStatus) -> [String; 3] {
+    let last = certificate.last_attempt.as_deref().unwrap_or("never");
+    let next = certificate.next_attempt.as_ref();
+    let next = next.map_or_else(String::new, |next| format!(", next {next}"));
+    [
+        format!(
+            "tls:     {}, for {}, issued by {}",
+            certificate.source,
+            certificate.names.join(" "),
+            certificate.issuer
+        ),
+        format!(
+            "         until {} ({} days), last had or tried {last}{next}",
+            certificate.not_after, certificate.days_left
+        ),
+        format!("         sha256 {}", certificate.sha256),
+    ]
 }
 
 fn shares(node: &NodeStatus) -> String {
@@ -130,6 +163,8 @@ mod tests {
             public_key: "ab".repeat(32),
             listen: vec!["127.0.0.1:4201".into()],
             ops_listen: None,
+            redirect_listen: None,
+            certificate: None,
             key_shares: vec![SharesOf {
                 provider: "google".into(),
                 curve: "ed25519".into(),

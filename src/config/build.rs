@@ -1,5 +1,7 @@
 //! One function a section: the keys of it, read into its type.
 
+mod tls;
+
 use std::time::Duration;
 
 use super::error::{Source, Wrong};
@@ -34,6 +36,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
     let backup = backup(r, backup_dir);
     let server = server(r);
     let ops = ops(r);
+    let tls = tls::tls(r);
     let identity = identity(r);
     let commit_reveal = commit_reveal(r);
     let telemetry = telemetry(r);
@@ -45,6 +48,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
         allow_readable_secret: allow_readable_secret?,
         server: server?,
         ops: ops?,
+        tls: tls?,
         identity: identity?,
         commit_reveal: commit_reveal?,
         backup: backup?,
@@ -148,17 +152,30 @@ fn ops(r: &mut Resolver<'_>) -> Resolved<Ops> {
 
 /// Two listeners at one address: the second would fail with an error that names no key. Port 0 is any free port.
 fn distinct_listeners(r: &mut Resolver<'_>, config: &Config) -> Resolved<()> {
-    let Some(ops) = config.ops.listen.filter(|ops| ops.port() != 0) else {
-        return Ok(());
-    };
-    if !config.server.listen.contains(&ops) {
-        return Ok(());
+    let mut taken: Vec<_> = config
+        .server
+        .listen
+        .iter()
+        .map(|address| (*address, "server.listen"))
+        .collect();
+    let others = [
+        ("ops.listen", config.ops.listen),
+        ("tls.redirect_listen", config.tls.redirect_listen),
+    ];
+    for (key, address) in others {
+        let Some(address) = address.filter(|address| address.port() != 0) else {
+            continue;
+        };
+        if let Some((_, other)) = taken.iter().find(|(taken, _)| *taken == address) {
+            let wrong = Wrong::new(
+                format!("{address} is in {other} too"),
+                "choose another port for one of them",
+            );
+            return Err(r.problem(key, r.source(key), wrong));
+        }
+        taken.push((address, key));
     }
-    let wrong = Wrong::new(
-        format!("{ops} is in server.listen too"),
-        "choose another port for one of them",
-    );
-    Err(r.problem("ops.listen", r.source("ops.listen"), wrong))
+    Ok(())
 }
 
 fn identity(r: &mut Resolver<'_>) -> Resolved<Identity> {

@@ -1,5 +1,7 @@
 //! The rules of single values: text in, checked value or a clear sentence out.
 
+mod names;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use url::{Host, Url};
 
 use super::TimeOfDay;
 use super::error::Wrong;
+pub use names::is_host;
+pub(crate) use names::{host, mail};
 
 /// The `auth_type`s that are always there (api.md, "Who is calling").
 const BUILT_IN: [&str; 5] = ["google", "auth0", "x", "telegram", "discord"];

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Text,
     /// A text that is never shown.
     Secret,
+    /// The path of a file, or a systemd credential's name.
+    File,
     /// The path of a file with a secret, or a systemd credential's name.
     SecretFile,
     /// The absolute path of a folder.
@@ -174,7 +176,7 @@ mod tests {
         );
         assert_eq!(suggest_oidc("isuer").unwrap(), "issuer");
         assert_eq!(suggest("replica"), None);
-        assert_eq!(suggest_variable("KSNODE_TLS__MODE"), None);
+        assert_eq!(suggest_variable("KSNODE_REPLICA__URL"), None);
     }
 
     #[test]

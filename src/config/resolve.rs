@@ -27,7 +27,7 @@ pub(crate) type Resolved<T> = Result<T, Reported>;
 /// What a value of this kind looks like in the file.
 pub(crate) fn wanted(kind: Kind) -> String {
     match kind {
-        Kind::Text | Kind::Secret | Kind::SecretFile | Kind::Folder => {
+        Kind::Text | Kind::Secret | Kind::File | Kind::SecretFile | Kind::Folder => {
             "a text in quotes".to_owned()
         }
         Kind::List => "a text or a list of texts".to_owned(),
@@ -315,6 +315,32 @@ impl<'a> Resolver<'a> {
             Ok(_) => Ok(place.path),
             Err(wrong) => Err(self.problem(key, source, wrong)),
         }
+    }
+
+    /// The path of a file that is there and can be read.
+    pub(crate) fn existing_file(&mut self, key: &'static str) -> Resolved<Option<Place>> {
+        self.existing(key, true)
+    }
+
+    /// The same of a file with a secret, which nobody else may read.
+    pub(crate) fn existing_secret_file(&mut self, key: &'static str) -> Resolved<Option<Place>> {
+        self.existing(key, self.allow_readable)
+    }
+
+    fn existing(&mut self, key: &'static str, allow_readable: bool) -> Resolved<Option<Place>> {
+        let Some(place) = self.place(key)? else {
+            return Ok(None);
+        };
+        match place.check(allow_readable) {
+            Ok(_) => Ok(Some(place)),
+            Err(wrong) => Err(self.problem(key, self.source(key), wrong)),
+        }
+    }
+
+    /// Whether anybody has said something about `key`.
+    pub(crate) fn is_set(&self, key: &str) -> bool {
+        let entry = self.settings.entries.get(key);
+        entry.is_some_and(|entry| entry.source != Source::Default)
     }
 
     /// A folder that must be known.

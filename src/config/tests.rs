@@ -3,6 +3,7 @@
 mod mistakes;
 mod sample;
 mod secrets;
+mod tls;
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;

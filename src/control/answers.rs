@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::shares::ShareCount;
+use crate::tls::CertificateFacts;
 
 /// What a database holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +197,10 @@ pub struct NodeStatus {
     pub listen: Vec<String>,
     /// Where metrics and health are served.
     pub ops_listen: Option<String>,
+    /// Where plain HTTP is redirected to https.
+    pub redirect_listen: Option<String>,
+    /// The certificate in use; absent when the API is served in clear.
+    pub certificate: Option<CertificateStatus>,
     /// Key shares, by provider and curve.
     pub key_shares: Vec<SharesOf>,
     /// Why the database does not answer.
@@ -253,6 +258,72 @@ impl From<Health> for BackupHealth {
     }
 }
 
+/// The certificate that clients are shown, and attempts to replace it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Where it came from: `files`, `self-signed`.
+    pub source: String,
+    /// The names and addresses it is for.
+    pub names: Vec<String>,
+    /// Who issued it.
+    pub issuer: String,
+    /// The beginning of its time.
+    pub not_before: String,
+    /// The end of its time.
+    pub not_after: String,
+    /// Whole days until then; negative after it.
+    pub days_left: i64,
+    /// How it stands in its time: `good`; `due`, with less than a third of its lifetime left; `urgent`, with less than a
+    /// tenth; `expired`; `early`, before its beginning.
+    pub standing: String,
+    /// SHA-256 of the certificate.
+    pub sha256: String,
+    /// When it was last tried to have another one, or this one was had.
+    pub last_attempt: Option<String>,
+    /// When it will be tried again, where that is known.
+    pub next_attempt: Option<String>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+}
+
+impl CertificateStatus {
+    /// What is known of a certificate at `now`.
+    pub fn new(facts: &CertificateFacts, now: Timestamp) -> Self {
+        Self {
+            source: facts.source.as_str().to_owned(),
+            names: facts.names.clone(),
+            issuer: facts.issuer.clone(),
+            not_before: facts.not_before.to_string(),
+            not_after: facts.not_after.to_string(),
+            days_left: facts.days_left(now),
+            standing: facts.standing(now).as_str().to_owned(),
+            sha256: hex::encode(facts.fingerprint),
+            last_attempt: text(facts.last_attempt),
+            next_attempt: text(facts.next_attempt),
+            error: facts.last_error.clone(),
+        }
+    }
+
+    /// What is wrong with it, for people.
+    fn problems(&self) -> impl Iterator<Item = String> {
+        let time = match self.standing.as_str() {
+            "good" => None,
+            "early" => Some(format!(
+                "the certificate's time begins at {} only, or this machine's clock is wrong",
+                self.not_before
+            )),
+            "expired" => Some(format!("the certificate has expired ({})", self.not_after)),
+            _ => Some(format!(
+                "the certificate expires in {} days ({}) and has not been renewed",
+                self.days_left, self.not_after
+            )),
+        };
+        let error = self.error.as_ref();
+        let error = error.map(|error| format!("the certificate could not be replaced: {error}"));
+        time.into_iter().chain(error)
+    }
+}
+
 impl NodeStatus {
     /// What is wrong, for people; nothing when the node is well.
     pub fn problems(&self) -> Vec<String> {
@@ -271,6 +342,11 @@ impl NodeStatus {
         if let (true, false, Some(latest)) = (problems.is_empty(), backup.checked, &backup.latest) {
             problems.push(format!("the file of the newest backup ({latest}) is gone"));
         }
+        problems.extend(
+            self.certificate
+                .iter()
+                .flat_map(CertificateStatus::problems),
+        );
         problems
     }
 }

@@ -8,13 +8,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::answers::{BackupEntry, NodeStatus, Restored, SharesOf, VerifiedFile};
+use super::answers::{
+    BackupEntry, CertificateStatus, NodeStatus, Restored, SharesOf, VerifiedFile,
+};
 use super::protocol::Request;
 use super::server::Answerer;
 use crate::backup::{Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
 use crate::shares::KeyShares;
 use crate::store::Store;
+use crate::tls::Certificates;
 
 /// What requests work with. It is asked for anew at each request, because a restore replaces what is behind it.
 #[derive(Clone, Debug)]
@@ -46,6 +49,10 @@ pub struct Facts {
     pub listen: Vec<SocketAddr>,
     /// Where metrics and health are served.
     pub ops_listen: Option<SocketAddr>,
+    /// Where plain HTTP is redirected to https.
+    pub redirect_listen: Option<SocketAddr>,
+    /// The certificate in use, when the API is served over TLS.
+    pub certificates: Option<Certificates>,
 }
 
 /// Does what is asked. Cheap to clone.
@@ -157,6 +164,10 @@ impl Desk {
             public_key: hex::encode(handles.public_key),
             listen: facts.listen.iter().map(ToString::to_string).collect(),
             ops_listen: facts.ops_listen.map(|address| address.to_string()),
+            redirect_listen: facts.redirect_listen.map(|address| address.to_string()),
+            certificate: facts.certificates.as_ref().map(|certificates| {
+                CertificateStatus::new(&certificates.facts(), self.clock.now())
+            }),
             key_shares,
             database_error,
             database_bytes,

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 with timeouts, until the client leaves or the node stops.
+//! One connection: HTTP with timeouts, until the client leaves or the node stops.
 //!
 //! All timeouts are the client's. How long an answer takes is the call's own affair: a backup takes minutes.
 
@@ -17,29 +17,68 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::malformed::Malformed;
-use super::{FinalAnswer, Front, Ops};
+use super::{FinalAnswer, Front, Ops, Redirect, http2};
 
 /// How long a client may take for the headers of a request, and how long a connection may be idle between two.
 const HEADER_TIME: Duration = Duration::from_secs(30);
+/// The same where clients are only redirected, after which the connection ends.
+const REDIRECT_TIME: Duration = Duration::from_secs(10);
 /// How long a client may refuse to take more of an answer.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Bytes kept of a request that is not parsed yet. The front's own limit on headers is lower; this one is for
 /// clients that never end them.
-const BUFFER: usize = 32 * 1024;
+pub(super) const BUFFER: usize = 32 * 1024;
 /// Headers of a request.
 const HEADERS: usize = 100;
 
+/// What may be spoken over TLS, the preferred one first (RFC 7301).
+pub const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// How a connection speaks HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 and 1.1: in clear, and over TLS when nothing else was agreed on.
+    Http1,
+    /// HTTP/2, which is agreed on in the TLS handshake alone.
+    Http2,
+}
+
+impl Protocol {
+    /// What a handshake agreed on.
+    pub fn negotiated(alpn: Option<&[u8]>) -> Self {
+        if alpn == ALPN.first().copied() {
+            Self::Http2
+        } else {
+            Self::Http1
+        }
+    }
+}
+
 /// Serves the API over `stream`.
-pub async fn serve_api<S>(stream: S, peer: SocketAddr, front: Front, stop: CancellationToken)
-where
+pub async fn serve_api<S>(
+    stream: S,
+    protocol: Protocol,
+    peer: SocketAddr,
+    front: Front,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let refusing = front.clone();
-    let stream = Malformed::new(stream, move |status| refusing.malformed(peer, status));
-    serve(stream, HEADER_TIME, stop, |request| {
-        front.answer(peer, request)
-    })
-    .await;
+    match protocol {
+        Protocol::Http1 => {
+            let refusing = front.clone();
+            let stream = Malformed::new(stream, move |status| refusing.malformed(peer, status));
+            let answer = |request| front.answer(peer, request);
+            serve(stream, HEADER_TIME, stop, answer).await;
+        }
+        Protocol::Http2 => {
+            let answer = move |request| {
+                let front = front.clone();
+                async move { front.answer(peer, request).await }
+            };
+            http2::serve(stream, http2::Times::default(), stop, answer).await;
+        }
+    }
 }
 
 /// Serves metrics and health over `stream`.
@@ -48,6 +87,17 @@ where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     serve(stream, HEADER_TIME, stop, |request| ops.answer(request)).await;
+}
+
+/// Redirects whoever comes over `stream`.
+pub async fn serve_redirect<S>(stream: S, redirect: Redirect, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    serve(stream, REDIRECT_TIME, stop, |request| {
+        std::future::ready(redirect.answer(&request))
+    })
+    .await;
 }
 
 async fn serve<S, F>(

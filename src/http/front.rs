@@ -17,6 +17,7 @@ use warp::Reply;
 use super::answer::{Answer, refusal};
 use super::client_address::client_address;
 use super::error::{ApiError, Code};
+use super::malformed::serialized;
 use super::metrics::HttpMetrics;
 use super::rate_limit::{RateLimit, Standing};
 use super::routes::{Endpoint, is_for_administrators, routes};
@@ -142,18 +143,34 @@ impl Front {
 
     /// The answer to bytes from `peer` that are no HTTP request, of which hyper says `status`.
     pub(super) fn malformed(&self, peer: SocketAddr, status: StatusCode) -> Answer {
+        let error = if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+            headers_too_large()
+        } else {
+            ApiError::with_status(status, Code::InvalidRequest, "this is no HTTP request")
+        };
+        self.refuse_unread(peer, &error, "malformed")
+    }
+
+    /// The whole answer, as bytes of HTTP/1.1, to a client that speaks in clear to a port that speaks TLS.
+    pub fn cleartext(&self, peer: SocketAddr) -> Bytes {
+        let said = "this port speaks TLS: write https:// instead of http://";
+        let error = ApiError::invalid_request(said);
+        let mut answer = self.refuse_unread(peer, &error, "plain HTTP to the port of https");
+        // What is said in clear binds nobody (RFC 6797, 7.2).
+        answer
+            .headers_mut()
+            .remove(header::STRICT_TRANSPORT_SECURITY);
+        serialized(&answer)
+    }
+
+    /// The answer to a request that is not looked at. It counts for the rate limit, as any other.
+    fn refuse_unread(&self, peer: SocketAddr, error: &ApiError, what: &'static str) -> Answer {
         let shared = &self.0;
         let id = shared.next_id();
         let address = peer.ip().to_canonical();
         let standing = shared.count(address, None);
         let limited = standing.as_ref().and_then(Standing::refusal);
-        let mut answer = refusal(&limited.unwrap_or_else(|| {
-            if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
-                headers_too_large()
-            } else {
-                ApiError::with_status(status, Code::InvalidRequest, "this is no HTTP request")
-            }
-        }));
+        let mut answer = refusal(limited.as_ref().unwrap_or(error));
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
@@ -161,7 +178,7 @@ impl Front {
         shared
             .metrics
             .observe("none", answer.status(), Duration::ZERO);
-        tracing::info!(target: "ksnode::request", status = answer.status().as_u16(), %address, id, "malformed");
+        tracing::info!(target: "ksnode::request", status = answer.status().as_u16(), %address, id, "{what}");
         answer
     }
 }

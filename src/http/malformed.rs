@@ -63,7 +63,7 @@ fn empty_refusal(written: &[u8]) -> Option<StatusCode> {
 }
 
 /// The answer as bytes of HTTP/1.1, for a connection that ends with it.
-fn serialized(answer: &Answer) -> Bytes {
+pub(super) fn serialized(answer: &Answer) -> Bytes {
     let mut bytes = format!("HTTP/1.1 {}\r\n", answer.status()).into_bytes();
     for (name, value) in answer.headers() {
         bytes.extend_from_slice(name.as_str().as_bytes());

@@ -1,9 +1,10 @@
 //! What a node does beside answering. A task that fails is logged and tried again; it never takes the node down.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,6 +15,7 @@ use crate::backup::{BackupError, RestoreOrder};
 use crate::clock::SharedClock;
 use crate::http::Current;
 use crate::store::StoreMetrics;
+use crate::tls::Supply;
 
 /// How often expired sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -38,6 +40,8 @@ pub(super) struct Background {
     pub(super) orders: mpsc::Receiver<RestoreOrder>,
     pub(super) blueprint: Blueprint,
     pub(super) store_metrics: StoreMetrics,
+    /// The certificate's, and what asks for it to be had anew.
+    pub(super) supply: Option<(Supply, Arc<Notify>)>,
     pub(super) clock: SharedClock,
 }
 
@@ -56,6 +60,9 @@ impl Background {
         }
         if let Some(telemetry) = self.telemetry {
             start(Box::pin(async move { telemetry.run().await }));
+        }
+        if let Some((supply, reload)) = self.supply {
+            start(Box::pin(supply.run(reload)));
         }
         let restores = Restores {
             orders: self.orders,

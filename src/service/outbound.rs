@@ -6,8 +6,7 @@
 //! (what decides where secrets go is in the configuration or nowhere). Addresses are [`Endpoint`]s: `https`
 //! alone, except that this machine's own loopback may be spoken to in clear, which is what tests and side-cars need.
 //!
-//! TLS is rustls with aws-lc-rs, given explicitly: a process-wide default provider would be a hidden
-//! dependency on the order in which things start. Roots are Mozilla's, built in, so that a minimal container
+//! TLS is rustls with the program's one [`provider`]. Roots are Mozilla's, built in, so that a minimal container
 //! without a certificate store works the same; the price is that a private authority cannot be added.
 
 mod endpoint;
@@ -17,7 +16,6 @@ pub(crate) mod testing;
 mod tests;
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION};
@@ -28,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::crypto::provider;
 pub use endpoint::Endpoint;
 
 /// Connections to a host that are kept for the next request.
@@ -212,9 +211,8 @@ impl Outbound {
 }
 
 fn tls_config() -> Result<ClientConfig, OutboundError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| OutboundError::Setup {
             reason: error.to_string(),

@@ -1,4 +1,4 @@
-//! The process itself: its limits, what may be seen of its memory, and the signals that end it.
+//! The process itself: its limits, what may be seen of its memory, and the signals it obeys.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -62,5 +62,24 @@ impl EndSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// SIGHUP, which asks the process to read its files again. From [`HangUps::install`] on it no longer ends the process.
+#[derive(Debug)]
+pub struct HangUps(Signal);
+
+impl HangUps {
+    /// Installs the handler; within a runtime.
+    ///
+    /// # Errors
+    /// When the system refuses it.
+    pub fn install() -> std::io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Returns at the next one.
+    pub async fn received(&mut self) {
+        self.0.recv().await;
     }
 }

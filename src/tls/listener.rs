@@ -9,6 +9,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::gate::{Gate, Secured};
+
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 /// Pause after a failed accept. The usual reason is that the process has no file descriptors left; some come back as
@@ -29,6 +31,14 @@ pub enum ListenError {
         key: &'static str,
         /// The address wanted.
         address: SocketAddr,
+    },
+    /// One that was passed by the service manager.
+    #[error("the socket passed for {key} cannot be used: {source}")]
+    Passed {
+        /// The key of the configuration in whose place it came.
+        key: &'static str,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The system refuses.
     #[error("{key} = {address}: {source}{}", hint(*address, source))]
@@ -98,26 +108,73 @@ pub async fn serve<H, F>(
         .run_until_cancelled(permits.clone().acquire_owned())
         .await
     {
-        let Some(accepted) = stop.run_until_cancelled(socket.accept()).await else {
+        let Some(accepted) = accept(&socket, &stop).await else {
             break;
         };
-        match accepted {
-            Ok((stream, peer)) => {
-                // Answers are small and whole: waiting to fill a segment only delays them.
-                let _ = stream.set_nodelay(true);
-                let connection = handler(stream, peer);
-                connections.spawn(async move {
-                    connection.await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
-                    .await;
-            }
+        if let Some((stream, peer)) = accepted {
+            let connection = handler(stream, peer);
+            connections.spawn(async move {
+                connection.await;
+                drop(permit);
+            });
         }
     }
+    end(socket, connections).await;
+}
+
+/// The same behind a handshake. A connection takes its permit after that, so that half-open ones keep nobody out; those
+/// have places of their own at the gate, and everything that comes is accepted at once.
+pub async fn serve_secured<H, F>(
+    socket: TcpListener,
+    gate: Gate,
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+    handler: H,
+) where
+    H: Fn(Secured, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send,
+{
+    let connections = TaskTracker::new();
+    while let Some(accepted) = accept(&socket, &stop).await {
+        let Some((stream, peer)) = accepted else {
+            continue;
+        };
+        let place = gate.enter(peer);
+        let (gate, stop, handler) = (gate.clone(), stop.clone(), handler.clone());
+        let free = permits.clone().acquire_owned();
+        connections.spawn(async move {
+            let free = async { free.await.ok() };
+            let admitted = gate.admit(stream, peer, place, free);
+            if let Some(Some((stream, permit))) = stop.run_until_cancelled(admitted).await {
+                handler(stream, peer).await;
+                drop(permit);
+            }
+        });
+    }
+    end(socket, connections).await;
+}
+
+/// The next connection; `Some(None)` when there was none after all, `None` at `stop`.
+async fn accept(
+    socket: &TcpListener,
+    stop: &CancellationToken,
+) -> Option<Option<(TcpStream, SocketAddr)>> {
+    match stop.run_until_cancelled(socket.accept()).await? {
+        Ok((stream, peer)) => {
+            // Answers are small and whole: waiting to fill a segment only delays them.
+            let _ = stream.set_nodelay(true);
+            Some(Some((stream, peer)))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
+                .await;
+            Some(None)
+        }
+    }
+}
+
+async fn end(socket: TcpListener, connections: TaskTracker) {
     drop(socket);
     connections.close();
     connections.wait().await;

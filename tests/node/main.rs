@@ -50,5 +50,6 @@ mod restore_dry_run;
 mod restore_live;
 mod status;
 mod support;
+mod tls;
 mod trouble;
 mod wire;

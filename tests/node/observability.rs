@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::receiver::Receiver;
 use crate::support::{Node, Setup, public_key, register_body, share, token, wait_for};
+use crate::tls::post_insecurely;
 
 /// The daily files in a folder, by name.
 fn daily(folder: &Path) -> Vec<String> {
@@ -184,10 +185,13 @@ fn counters_move_as_requests_come() {
 fn names_and_types_of_the_metrics_are_the_golden_copy() {
     let home = tempfile::tempdir().unwrap();
     let receiver = Receiver::start(|_| (200, "{}".into()));
-    let node = reporting(home.path(), &receiver).start();
+    // Behind TLS, for the certificate's.
+    let node = reporting(home.path(), &receiver)
+        .env("KSNODE_TLS__MODE", "self-signed")
+        .start();
     wait_for("a report", || receiver.received().pop());
-    node.post("/keyshare/v2/register", &token(1), &register_body(1))
-        .data();
+    let registered = post_insecurely(&node, "/keyshare/v2/register", &token(1), &register_body(1));
+    assert_eq!(registered, r#"{"success":true}"#);
     let answer = node.get_ops("/metrics");
     assert!(
         answer

@@ -1,16 +1,18 @@
 //! A real node in a folder of its own, driven over real sockets.
 
 mod answer;
+mod node;
+mod users;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 pub use answer::Answer;
+pub use node::{Node, agent};
+pub use users::{get_body, public_key, register_body, share, token, wallet};
 
 pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";
 
@@ -117,7 +119,18 @@ impl Setup {
         }
     }
 
+    /// The same after a line of shell, which ends with `exec "$0" "$@"`, and with these as its standard input and error.
+    pub fn start_with(&self, script: &str, stdin: OwnedFd, stderr: OwnedFd) -> Node {
+        let mut shell = self.through(script);
+        shell.stdin(stdin);
+        self.start_logging_to(shell, stderr.into())
+    }
+
     fn start_through(&self, script: &str) -> Node {
+        self.start_as(self.through(script))
+    }
+
+    fn through(&self, script: &str) -> Command {
         let serve = self.command();
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script]);
@@ -128,16 +141,25 @@ impl Setup {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-        self.start_as(shell)
+        shell
     }
 
-    fn start_as(&self, mut command: Command) -> Node {
-        let log = self.home.join("stderr.log");
+    /// Where its standard error goes.
+    fn log(&self) -> PathBuf {
+        self.home.join("stderr.log")
+    }
+
+    fn start_as(&self, command: Command) -> Node {
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(&log)
+            .open(self.log())
             .unwrap();
+        self.start_logging_to(command, stderr.into())
+    }
+
+    fn start_logging_to(&self, mut command: Command, stderr: Stdio) -> Node {
+        let log = self.log();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -215,166 +237,6 @@ impl Setup {
             stderr,
         }
     }
-}
-
-/// A running node. Killed when dropped.
-pub struct Node {
-    pub child: Child,
-    /// `http://127.0.0.1:PORT`
-    pub url: String,
-    /// The same of its second listener.
-    pub ops: String,
-    /// What it printed until it served.
-    pub printed: String,
-    /// Where its standard error goes.
-    pub log: PathBuf,
-}
-
-impl Node {
-    /// Kills it as a power cut would.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Sends a signal.
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// Lets no file that it writes grow beyond `bytes`: as if the disk were full. `None` takes the limit away.
-    pub fn fill_disk(&self, bytes: Option<u64>) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let limit = rustix::process::Rlimit {
-            current: bytes,
-            maximum: None,
-        };
-        rustix::process::prlimit(Some(pid), rustix::process::Resource::Fsize, limit).unwrap();
-    }
-
-    /// Asks it to stop and waits until it did.
-    pub fn stop(self) -> ExitStatus {
-        self.signal(rustix::process::Signal::TERM);
-        self.ended()
-    }
-
-    /// Waits until it has ended.
-    pub fn ended(mut self) -> ExitStatus {
-        wait_for("the node to stop", || self.child.try_wait().unwrap())
-    }
-
-    /// A connection to it that says nothing yet.
-    pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        stream
-    }
-
-    pub fn address(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap()
-    }
-
-    /// `POST` with a bearer token, as clients do.
-    pub fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
-        let authorization = format!("Bearer {token}");
-        self.post_with(path, &[("authorization", &authorization)], body)
-    }
-
-    /// `POST` without a token.
-    pub fn post_open(&self, path: &str, body: &Value) -> Answer {
-        self.post_with(path, &[], body)
-    }
-
-    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let mut request = agent().post(format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        Answer::from(request.send_json(body).unwrap())
-    }
-
-    pub fn get(&self, path: &str) -> Answer {
-        Answer::from(agent().get(format!("{}{path}", self.url)).call().unwrap())
-    }
-
-    pub fn get_ops(&self, path: &str) -> Answer {
-        Answer::from(agent().get(format!("{}{path}", self.ops)).call().unwrap())
-    }
-
-    /// Waits until it has logged `text`: records are written some milliseconds after their cause.
-    #[track_caller]
-    pub fn logs(&self, text: &str) {
-        wait_for(text, || self.logged().contains(text).then_some(()));
-    }
-
-    /// What it logged until now.
-    pub fn logged(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An HTTP client to which every status is an answer.
-pub fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(Duration::from_secs(30)))
-        .build()
-        .into()
-}
-
-/// A Telegram login that verifies under [`BOT_TOKEN`].
-pub fn token(user: u64) -> String {
-    use ksnode::clock::{Clock, SystemClock};
-    let secret = ksnode::config::SecretText::new(BOT_TOKEN.into());
-    ksnode::identity::telegram::sign(&secret, user, SystemClock::new().now())
-}
-
-/// A public key and share that are this number's and nobody else's, in hex.
-pub fn wallet(curve: &str, number: u64) -> Value {
-    json!({"public_key": public_key(curve, number), "share": share(curve, number)})
-}
-
-pub fn public_key(curve: &str, number: u64) -> String {
-    match curve {
-        "secp256k1" => format!("02{}", digest(&format!("{curve} key {number}"))),
-        _ => digest(&format!("{curve} key {number}")),
-    }
-}
-
-pub fn share(curve: &str, number: u64) -> String {
-    digest(&format!("{curve} x {number}")) + &digest(&format!("{curve} y {number}"))
-}
-
-fn digest(text: &str) -> String {
-    use sha2::Digest;
-    hex::encode(sha2::Sha256::digest(text))
-}
-
-/// Body of a v2 register of user `number`'s both wallets.
-pub fn register_body(number: u64) -> Value {
-    json!({"auth_type": "telegram", "wallets": {
-        "secp256k1": wallet("secp256k1", number),
-        "ed25519": wallet("ed25519", number),
-    }})
-}
-
-/// Body of a v2 get of the same.
-pub fn get_body(number: u64) -> Value {
-    json!({"auth_type": "telegram", "wallets": {
-        "secp256k1": public_key("secp256k1", number),
-        "ed25519": public_key("ed25519", number),
-    }})
 }
 
 /// A connection of the test's own to the database of the node whose home is `home`.

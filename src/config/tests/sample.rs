@@ -76,6 +76,13 @@ fn its_defaults_are_the_defaults() {
         path == "telemetry.base_url"
             || path == "log.dir"
             || path == "backup.after"
+            || [
+                "tls.certificate",
+                "tls.key",
+                "tls.contact",
+                "tls.directory_root",
+            ]
+            .contains(&path)
             || key::PAIRS.iter().any(|(a, b)| [*a, *b].contains(&path))
     };
     let mut table: Table = uncommented().parse().unwrap();

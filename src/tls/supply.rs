@@ -1,0 +1,203 @@
+//! Where the certificate comes from, as the operator decided.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::files::{Files, LOOK, Reloading};
+use super::self_signed::{FILE_NAME, SelfSigned};
+use super::{CertificateSource, Certificates, TlsError, standing};
+use crate::clock::SharedClock;
+use crate::config::{Tls, TlsMode};
+
+/// How often a certificate of the node's own is looked at.
+const RENEWAL_LOOK: Duration = Duration::from_secs(60 * 60);
+
+/// What a supply works with.
+#[derive(Clone, Debug)]
+pub struct SupplyOptions {
+    /// `[tls]`
+    pub tls: Tls,
+    /// Where a self-signed certificate is kept.
+    pub data_dir: PathBuf,
+    /// Whether key files that others may read are accepted.
+    pub allow_readable: bool,
+    /// Where the API is served: names for a certificate of the node's own when the operator gives none.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// Has a certificate, and keeps it fresh.
+#[derive(Debug)]
+pub struct Supply {
+    certificates: Certificates,
+    source: Source,
+    clock: SharedClock,
+}
+
+#[derive(Debug)]
+enum Source {
+    Files(Box<Reloading>),
+    SelfSigned(SelfSigned),
+}
+
+impl Supply {
+    /// Has the first certificate; `None` in mode `off`.
+    ///
+    /// # Errors
+    /// [`TlsError`]: what is wrong, and what mends it.
+    pub fn start(options: SupplyOptions, clock: &SharedClock) -> Result<Option<Self>, TlsError> {
+        let SupplyOptions {
+            tls,
+            data_dir,
+            allow_readable,
+            addresses,
+        } = options;
+        let (source, certificates) = match tls.mode {
+            TlsMode::Off => return Ok(None),
+            TlsMode::Acme(_) => return Err(TlsError::NoAcme),
+            TlsMode::Files(files) => {
+                let files = Files {
+                    files,
+                    domains: tls.domains,
+                    allow_readable,
+                    clock: clock.clone(),
+                };
+                let (reloading, certificates) = Reloading::start(files)?;
+                (Source::Files(Box::new(reloading)), certificates)
+            }
+            TlsMode::SelfSigned => {
+                let own = SelfSigned {
+                    path: data_dir.join(FILE_NAME),
+                    names: own_names(tls.domains, &addresses),
+                    allow_readable,
+                    clock: clock.clone(),
+                };
+                let (certificate, made) = own.ensure()?;
+                if made {
+                    let fingerprint = hex::encode(certificate.fingerprint);
+                    tracing::info!(path = %own.path.display(), fingerprint, "made a self-signed certificate");
+                }
+                let source = CertificateSource::SelfSigned;
+                let certificates = Certificates::new(source, certificate, clock.clone());
+                (Source::SelfSigned(own), certificates)
+            }
+        };
+        Ok(Some(Self {
+            certificates,
+            source,
+            clock: clock.clone(),
+        }))
+    }
+
+    /// The certificate in use.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// Keeps the certificate fresh until it is dropped. `reload` asks for it to be had anew at once.
+    pub async fn run(self, reload: Arc<Notify>) {
+        let telling = standing::tell(self.certificates.clone(), self.clock);
+        let keeping = async {
+            match self.source {
+                Source::Files(reloading) => keep_files(reloading, &reload).await,
+                Source::SelfSigned(own) => keep_own(own, &self.certificates, &reload).await,
+            }
+        };
+        tokio::join!(telling, keeping);
+    }
+}
+
+async fn keep_files(mut reloading: Box<Reloading>, reload: &Notify) {
+    loop {
+        let asked = tokio::select! {
+            () = tokio::time::sleep(LOOK) => false,
+            () = reload.notified() => true,
+        };
+        // Files may be on a disk that does not answer.
+        let read = tokio::task::spawn_blocking(move || {
+            if asked {
+                reloading.reload();
+            } else {
+                reloading.look();
+            }
+            reloading
+        });
+        reloading = match read.await {
+            Ok(reloading) => reloading,
+            Err(error) => {
+                tracing::error!(%error, "the certificate's files are not watched any more: restart the node");
+                return;
+            }
+        };
+    }
+}
+
+async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Notify) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RENEWAL_LOOK) => {}
+            () = reload.notified() => {}
+        }
+        match own.ensure() {
+            Ok((certificate, _)) => {
+                if certificate.fingerprint != certificates.facts().fingerprint {
+                    certificates.install(CertificateSource::SelfSigned, certificate);
+                }
+            }
+            Err(error) => certificates.failed(&error),
+        }
+    }
+}
+
+/// The configured names; without any, those by which this machine knows itself.
+fn own_names(domains: Vec<String>, addresses: &[SocketAddr]) -> Vec<String> {
+    if !domains.is_empty() {
+        return domains;
+    }
+    let mut names = vec![
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .to_ascii_lowercase();
+    let specific = addresses
+        .iter()
+        .map(|address| address.ip().to_canonical())
+        .filter(|address| !address.is_unspecified())
+        .map(|address| address.to_string());
+    // A machine's name may be anything; only what a certificate can hold is put into one.
+    let host =
+        Some(host).filter(|host| rustls::pki_types::DnsName::try_from(host.as_str()).is_ok());
+    for name in host.into_iter().chain(specific) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_configured_ones_or_the_machines() {
+        let addresses = ["10.0.0.7:1".parse().unwrap(), "[::]:1".parse().unwrap()];
+        assert_eq!(
+            own_names(vec!["a.example".into()], &addresses),
+            ["a.example"]
+        );
+        let names = own_names(vec![], &addresses);
+        assert_eq!(names[..3], ["localhost", "127.0.0.1", "::1"]);
+        assert!(
+            names.contains(&"10.0.0.7".to_owned()) && !names.contains(&"::".to_owned()),
+            "{names:?}"
+        );
+    }
+}
