@@ -13,9 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use hdrhistogram::Histogram;
 use memchr::memmem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::requests::Requests;
 use crate::users::Numbers;
@@ -34,6 +39,8 @@ pub enum Order {
 pub struct Load {
     pub address: SocketAddr,
     pub connections: usize,
+    /// How to speak TLS; in clear without.
+    pub tls: Option<Arc<ClientConfig>>,
     pub requests: Arc<Requests>,
     pub order: Order,
     /// How the body of every answer must begin.
@@ -53,9 +60,10 @@ impl Load {
     pub async fn run(&self) -> anyhow::Result<Measured> {
         let mut connections = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            connections.push(stream);
+            connections.push(match &self.tls {
+                Some(config) => Either::Right(secured(self.address, config).await?),
+                None => Either::Left(connect(self.address).await?),
+            });
         }
         let began = Instant::now();
         let mut clients = JoinSet::new();
@@ -84,8 +92,27 @@ pub fn histogram() -> anyhow::Result<Histogram<u64>> {
     Ok(Histogram::new(3)?)
 }
 
+/// A connection in clear.
+async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A connection, its handshake done.
+pub async fn secured(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> anyhow::Result<TlsStream<TcpStream>> {
+    let stream = connect(address).await?;
+    let name = ServerName::try_from("localhost")?;
+    Ok(TlsConnector::from(config.clone())
+        .connect(name, stream)
+        .await?)
+}
+
 struct Client {
-    stream: TcpStream,
+    stream: Either<TcpStream, TlsStream<TcpStream>>,
     answer: Vec<u8>,
     numbers: Numbers,
     load: Load,
@@ -104,29 +131,41 @@ impl Client {
             if index >= requests.len() {
                 break;
             }
-            self.exchange(requests.at(index)).await?;
+            exchange(
+                &mut self.stream,
+                &mut self.answer,
+                requests.at(index),
+                self.load.expected,
+            )
+            .await?;
             let answered = Instant::now();
             latencies.record(u64::try_from((answered - sent).as_nanos())?)?;
             sent = answered;
         }
         Ok(latencies)
     }
+}
 
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<()> {
-        self.stream.write_all(request).await?;
-        let mut length = 0;
-        loop {
-            let free = self.answer.get_mut(length..).unwrap_or_default();
-            let more = self.stream.read(free).await?;
-            ensure!(more > 0, "the node closed a connection under load");
-            length += more;
-            let read = self.answer.get(..length).unwrap_or_default();
-            if let Some(body) = whole_body(read)? {
-                if !read.starts_with(b"HTTP/1.1 200 ") || !body.starts_with(self.load.expected) {
-                    bail!("a request failed: {}", String::from_utf8_lossy(read));
-                }
-                return Ok(());
+/// Sends a request and reads its answer, for which there is room in `room`.
+pub async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    room: &mut [u8],
+    request: &[u8],
+    expected: &[u8],
+) -> anyhow::Result<()> {
+    stream.write_all(request).await?;
+    let mut length = 0;
+    loop {
+        let free = room.get_mut(length..).unwrap_or_default();
+        let more = stream.read(free).await?;
+        ensure!(more > 0, "a connection was closed under load");
+        length += more;
+        let read = room.get(..length).unwrap_or_default();
+        if let Some(body) = whole_body(read)? {
+            if !read.starts_with(b"HTTP/1.1 200 ") || !body.starts_with(expected) {
+                bail!("a request failed: {}", String::from_utf8_lossy(read));
             }
+            return Ok(());
         }
     }
 }

@@ -13,12 +13,15 @@
 )]
 
 mod backups;
+mod bare;
+mod handshakes;
 mod load;
 mod node;
 mod process;
 mod raw;
 mod report;
 mod requests;
+mod tls;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -68,6 +71,12 @@ struct Flags {
     /// Measure backups, and registers beside them, instead of calls
     #[arg(long)]
     backups: bool,
+    /// Measure TLS, beside a server of rustls and tokio alone, instead of calls
+    #[arg(long)]
+    tls: bool,
+    /// Be that server, with what is in this folder
+    #[arg(long, hide = true, value_name = "DIR")]
+    bare: Option<PathBuf>,
     /// Where nodes and the comparison keep their databases [default: the build's folder for temporary files]
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
@@ -92,6 +101,9 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 fn main() -> anyhow::Result<()> {
     let mut flags = Flags::parse();
+    if let Some(folder) = flags.bare {
+        return bare::serve(&folder);
+    }
     if !flags.bench {
         println!("nothing is measured without --bench");
         return Ok(());
@@ -110,6 +122,9 @@ fn main() -> anyhow::Result<()> {
         let users = flags.users.unwrap_or(1_000_000);
         let measured = measure_backups(&flags, folder.path(), users)?;
         return write_json(&flags, &measured);
+    }
+    if flags.tls {
+        return write_json(&flags, &tls::measure(&flags, folder.path())?);
     }
     let small = measure(&flags, &folder.path().join("small"), SMALL)?;
     small.print();
@@ -283,6 +298,7 @@ impl Bench {
         Load {
             address: self.node.address,
             connections,
+            tls: None,
             requests: Arc::new(requests),
             order,
             expected: call.expected(),
@@ -305,24 +321,7 @@ impl Bench {
     }
 
     async fn observe(&self, call: Call, load: &Load) -> anyhow::Result<Line> {
-        let used = || {
-            let ids = [self.node.id(), std::process::id()];
-            ids.map(process::processor_time)
-        };
-        let before = used();
-        let measured = load.run().await?;
-        let after = used();
-        let [node, generator] = [0, 1].map(|which: usize| {
-            let (after, before) = after[which].zip(before[which])?;
-            after.checked_sub(before)
-        });
-        Ok(Line::new(
-            Some(call),
-            load.connections,
-            &measured,
-            node,
-            generator,
-        ))
+        Line::of(Some(call), load.connections, self.node.id(), load.run()).await
     }
 
     fn note_memory(&mut self) {

@@ -70,7 +70,7 @@ impl Home {
         self.folder.join("data").join(ksnode::store::DATABASE_FILE)
     }
 
-    /// Starts the node and waits until it answers.
+    /// Starts the node and waits until it answers; until it listens, if it speaks TLS.
     pub fn start(&self) -> anyhow::Result<Node> {
         let began = Instant::now();
         let log = self.folder.join("stderr.log");
@@ -93,6 +93,7 @@ impl Home {
             ready: Duration::ZERO,
         };
         let mut lines = BufReader::new(stdout).lines();
+        let secured;
         node.address = loop {
             let Some(line) = lines.next() else {
                 bail!(
@@ -101,14 +102,18 @@ impl Home {
                 );
             };
             let line = line?;
-            if let Some(rest) = line.strip_prefix("ksnode serves http://") {
-                let address = rest.split_once(' ').map_or(rest, |(address, _)| address);
+            if let Some(rest) = line.strip_prefix("ksnode serves ") {
+                let url = rest.split_once(' ').map_or(rest, |(url, _)| url);
+                let (scheme, address) = url.split_once("://").context("no URL")?;
+                secured = scheme == "https";
                 break address.parse()?;
             }
         };
         // The pipe stays open: further output must not end the node.
         std::thread::spawn(move || lines.for_each(drop));
-        first_answer(node.address)?;
+        if !secured {
+            first_answer(node.address)?;
+        }
         node.ready = began.elapsed();
         Ok(node)
     }
@@ -175,6 +180,15 @@ pub struct Node {
 }
 
 impl Node {
+    /// Another server in the place of a node.
+    pub fn adopt(child: Child, address: SocketAddr) -> Self {
+        Self {
+            child,
+            address,
+            ready: Duration::ZERO,
+        }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

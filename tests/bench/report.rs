@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::load::Measured;
+use crate::process;
 use crate::requests::Call;
 
 /// One line of the table.
@@ -45,6 +46,24 @@ impl Line {
             node: node.map(each),
             generator: generator.map(each),
         }
+    }
+
+    /// The line of `run` against the process `server`.
+    pub async fn of(
+        call: Option<Call>,
+        connections: usize,
+        server: u32,
+        run: impl Future<Output = anyhow::Result<Measured>>,
+    ) -> anyhow::Result<Self> {
+        let used = || [server, std::process::id()].map(process::processor_time);
+        let before = used();
+        let measured = run.await?;
+        let after = used();
+        let [node, generator] = [0, 1].map(|which: usize| {
+            let (after, before) = after[which].zip(before[which])?;
+            after.checked_sub(before)
+        });
+        Ok(Self::new(call, connections, &measured, node, generator))
     }
 
     fn name(&self) -> &'static str {
@@ -232,7 +251,7 @@ impl Figure {
     }
 }
 
-fn shown(value: Option<f64>) -> String {
+pub fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
 }
 
