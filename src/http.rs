@@ -47,6 +47,7 @@ pub use status::StatusFacts;
 use crate::backup::{Backups, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{CommitRevealMode, SecretText};
+use crate::crypto::KeyRing;
 use crate::identity::Identities;
 use crate::shares::{KeyShares, Sessions};
 use crate::store::Store;
@@ -56,6 +57,8 @@ use crate::store::Store;
 pub struct Api {
     /// The database, asked by `/status` whether it answers.
     pub store: Arc<Store>,
+    /// The keys that seal what is in it.
+    pub ring: Arc<KeyRing>,
     /// The rules of the node.
     pub shares: KeyShares,
     /// Commit-reveal sessions.

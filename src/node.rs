@@ -34,7 +34,7 @@ use crate::service::sockets::PassedSockets;
 use crate::store::{KeychainError, StoreError, StoreMetrics};
 use crate::tls::{
     CertificateMetrics, Certificates, Gate, ListenError, Supply, SupplyOptions, TlsError,
-    TlsMetrics, server_config,
+    TlsMetrics, Vault, Vaults, server_config,
 };
 use blueprint::Blueprint;
 use open::open_with;
@@ -131,12 +131,12 @@ impl Node {
         let keeper = open::keeper(config, &clock)?;
         let store_metrics = StoreMetrics::default();
         let opened = open_with(config, &keeper, store_metrics.clone(), &clock).await?;
-        // After the folder is this process's own: a certificate may be kept in it.
-        let supply = Supply::start(supply_options(config, &ports), &clock)?;
         let outbound = Outbound::new(Timeouts::default())?;
         let (restorer, orders) = Restorer::new();
         let blueprint = Blueprint::new(config, restorer, &clock, outbound.clone())?;
         let current = Current::new(blueprint.api(opened));
+        // After the folder is this process's own: a certificate may be kept in it.
+        let supply = Supply::start(supply_options(config, &ports, &current), &clock).await?;
         let reporter = Reporter {
             current: current.clone(),
             outbound,
@@ -152,8 +152,8 @@ impl Node {
         let options = front_options(config);
         let front = Front::new(current.clone(), options, metrics, clock.clone())?;
         let certificates = supply.as_ref().map(|supply| supply.certificates().clone());
-        let gate = match &certificates {
-            Some(certificates) => Some(gate(certificates, &front, &mut registry)?),
+        let gate = match &supply {
+            Some(supply) => Some(gate(supply, &front, &mut registry)?),
             None => None,
         };
         let desk = desk(&current, &ports, certificates, &clock);
@@ -211,6 +211,8 @@ impl Node {
 
     /// Serves until `stop`, then ends in order. Returns true when all requests under way were finished in time.
     pub async fn run(self, stop: CancellationToken) -> bool {
+        // Everything is open, and who comes now is answered.
+        self.readiness.set(true);
         let background = self.background.start(&stop);
         // Health is answered until the very end, so that a stop can be watched.
         let ops_stop = CancellationToken::new();
@@ -225,7 +227,6 @@ impl Node {
             &self.front,
             &stop,
         );
-        self.readiness.set(true);
         stop.cancelled().await;
         self.readiness.set(false);
         tracing::info!(
@@ -258,28 +259,40 @@ impl Node {
     }
 }
 
-fn supply_options(config: &Config, ports: &Ports) -> SupplyOptions {
+/// The database in use, for those who keep something in it.
+#[derive(Debug)]
+struct CurrentVault(Current);
+
+impl Vaults for CurrentVault {
+    fn vault(&self) -> Vault {
+        let api = self.0.get();
+        Vault {
+            store: api.store.clone(),
+            ring: api.ring.clone(),
+        }
+    }
+}
+
+fn supply_options(config: &Config, ports: &Ports, current: &Current) -> SupplyOptions {
     SupplyOptions {
         tls: config.tls.clone(),
         data_dir: config.data_dir.clone(),
         allow_readable: config.allow_readable_secret,
         addresses: ports.api_addresses(),
+        vaults: Arc::new(CurrentVault(current.clone())),
     }
 }
 
 /// The way in over TLS.
-fn gate(
-    certificates: &Certificates,
-    front: &Front,
-    registry: &mut Registry,
-) -> Result<Gate, TlsError> {
+fn gate(supply: &Supply, front: &Front, registry: &mut Registry) -> Result<Gate, TlsError> {
+    let certificates = supply.certificates();
     let metrics = TlsMetrics::default();
     metrics.register(registry);
     CertificateMetrics(certificates.clone()).register(registry);
     let config = server_config(Arc::new(certificates.clone()), &ALPN)?;
     let front = front.clone();
     let cleartext = Arc::new(move |peer| front.cleartext(peer));
-    Ok(Gate::new(config, None, cleartext, metrics))
+    Ok(Gate::new(config, supply.challenge(), cleartext, metrics))
 }
 
 /// What commands ask.

@@ -2,8 +2,8 @@
 //!
 //! What is spoken over a connection is not this room's matter: it hands each one to a function.
 //!
-//! - [`Supply`] is where the certificate comes from and what keeps it fresh: the operator's files, or one that the node
-//!   makes for itself. It installs what it has into [`Certificates`], the one place that handshakes, metrics, log and
+//! - [`Supply`] is where the certificate comes from and what keeps it fresh: the operator's files, an authority, or the
+//!   node itself. It installs what it has into [`Certificates`], the one place that handshakes, metrics, log and
 //!   status ask, and that can be given another certificate at any time.
 //! - [`Gate`] leads a connection through its handshake. Handshakes have a bounded place of their own (`crowd`), so that
 //!   half-open ones do not use up the connections of those who are served.
@@ -14,6 +14,7 @@
 //! under TLS 1.3 it opens no recorded connection, because a resumed one makes a new key exchange. There is no early data: it
 //! could be replayed.
 
+mod acme;
 mod certificate;
 mod certificates;
 mod crowd;
@@ -28,6 +29,7 @@ mod supply;
 
 use std::path::PathBuf;
 
+pub use acme::{TLS_TABLES, Vault, Vaults};
 pub use certificate::{Certificate, Pem};
 pub use certificates::{CertificateFacts, CertificateSource, Certificates};
 pub use gate::{Challenge, Cleartext, Gate, Secured};
@@ -113,7 +115,4 @@ pub enum TlsError {
     /// The random source of the system failed.
     #[error(transparent)]
     Crypto(#[from] crate::crypto::CryptoError),
-    /// A mode that this program does not have.
-    #[error("tls.mode = \"acme\" is not there yet; use \"files\", or \"off\" behind a proxy")]
-    NoAcme,
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::shares::ShareCount;
-use crate::tls::CertificateFacts;
+use crate::tls::{CertificateFacts, CertificateSource};
 
 /// What a database holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -261,7 +261,8 @@ impl From<Health> for BackupHealth {
 /// The certificate that clients are shown, and attempts to replace it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateStatus {
-    /// Where it came from: `files`, `self-signed`.
+    /// Where it came from: `files`, `self-signed`, `acme`; `fallback`, made by the node until the
+    /// authority issues one.
     pub source: String,
     /// The names and addresses it is for.
     pub names: Vec<String>,
@@ -318,9 +319,13 @@ impl CertificateStatus {
                 self.days_left, self.not_after
             )),
         };
+        let fallback = (self.source == CertificateSource::Fallback.as_str()).then(|| {
+            "no authority has issued a certificate yet: clients are shown one that the node made for itself"
+                .to_owned()
+        });
         let error = self.error.as_ref();
         let error = error.map(|error| format!("the certificate could not be replaced: {error}"));
-        time.into_iter().chain(error)
+        time.into_iter().chain(fallback).chain(error)
     }
 }
 

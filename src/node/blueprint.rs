@@ -53,7 +53,7 @@ impl Blueprint {
             keys,
             backups,
         } = opened;
-        let node_key = Arc::new(keys.node_key);
+        let (node_key, ring) = (Arc::new(keys.node_key), Arc::new(keys.ring));
         let status = StatusFacts {
             public_key: node_key.public_key(),
             launched: self.launched,
@@ -62,7 +62,7 @@ impl Blueprint {
             version: env!("CARGO_PKG_VERSION"),
         };
         Api {
-            shares: KeyShares::new(store.clone(), Arc::new(keys.ring), self.clock.clone()),
+            shares: KeyShares::new(store.clone(), ring.clone(), self.clock.clone()),
             sessions: Sessions::new(store.clone(), node_key, self.clock.clone()),
             identities: self.identities.clone(),
             commit_reveal: self.commit_reveal,
@@ -71,6 +71,7 @@ impl Blueprint {
             admin_password: self.admin_password.clone(),
             status,
             clock: self.clock.clone(),
+            ring,
             store,
         }
     }

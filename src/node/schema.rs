@@ -6,6 +6,13 @@
 use crate::backup::BACKUP_TABLE;
 use crate::shares::SHARE_TABLES;
 use crate::store::{NODE_TABLES, TIMELINE_TABLE};
+use crate::tls::TLS_TABLES;
 
 /// All migrations, oldest first.
-pub const MIGRATIONS: &[&str] = &[NODE_TABLES, SHARE_TABLES, TIMELINE_TABLE, BACKUP_TABLE];
+pub const MIGRATIONS: &[&str] = &[
+    NODE_TABLES,
+    SHARE_TABLES,
+    TIMELINE_TABLE,
+    BACKUP_TABLE,
+    TLS_TABLES,
+];

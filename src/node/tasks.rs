@@ -62,7 +62,7 @@ impl Background {
             start(Box::pin(async move { telemetry.run().await }));
         }
         if let Some((supply, reload)) = self.supply {
-            start(Box::pin(supply.run(reload)));
+            start(Box::pin(supply.run(reload, restored.subscribe())));
         }
         let restores = Restores {
             orders: self.orders,

@@ -17,6 +17,10 @@ pub enum CertificateSource {
     Files,
     /// The node made it for itself.
     SelfSigned,
+    /// An authority issued it.
+    Acme,
+    /// The node made it for itself, until an authority issues one.
+    Fallback,
 }
 
 impl CertificateSource {
@@ -25,6 +29,8 @@ impl CertificateSource {
         match self {
             Self::Files => "files",
             Self::SelfSigned => "self-signed",
+            Self::Acme => "acme",
+            Self::Fallback => "fallback",
         }
     }
 }
@@ -129,19 +135,38 @@ impl Certificates {
     /// what the last attempt said.
     pub fn failed(&self, error: &TlsError) {
         let text = error.to_string();
-        let now = self.0.clock.now();
-        let old = self.0.facts.rcu(|facts| CertificateFacts {
-            last_attempt: Some(now),
-            last_error: Some(text.clone()),
-            failures: facts.failures.saturating_add(1),
-            ..(**facts).clone()
-        });
+        let old = self.note_failure(text.clone(), self.0.clock.now(), None);
         if old.last_error.as_deref() != Some(text.as_str()) {
             tracing::error!(
                 error = text,
                 "the certificate could not be replaced, the old one stays in use"
             );
         }
+    }
+
+    /// The same without a line in the log. Returns what was known before.
+    pub(super) fn note_failure(
+        &self,
+        text: String,
+        at: Timestamp,
+        next_attempt: Option<Timestamp>,
+    ) -> Arc<CertificateFacts> {
+        self.0.facts.rcu(|facts| CertificateFacts {
+            last_attempt: Some(at),
+            next_attempt: next_attempt.or(facts.next_attempt),
+            last_error: Some(text.clone()),
+            failures: facts.failures.saturating_add(1),
+            ..(**facts).clone()
+        })
+    }
+
+    /// Notes what is known of the last attempt from before the start.
+    pub(super) fn recall(&self, last_attempt: Option<Timestamp>, last_error: Option<String>) {
+        self.0.facts.rcu(|facts| CertificateFacts {
+            last_attempt,
+            last_error: last_error.clone(),
+            ..(**facts).clone()
+        });
     }
 
     /// Notes that an attempt found nothing to be replaced: the present certificate is the right one.
@@ -199,8 +224,8 @@ mod tests {
         let certificates =
             Certificates::new(CertificateSource::Files, first.clone(), clock.clone());
         clock.advance(Duration::from_secs(5));
-        certificates.failed(&TlsError::NoAcme);
-        certificates.failed(&TlsError::NoAcme);
+        certificates.failed(&rustls::Error::EncryptError.into());
+        certificates.failed(&rustls::Error::EncryptError.into());
         certificates.set_next_attempt(Some(clock.now()));
         let facts = certificates.facts();
         assert_eq!(facts.fingerprint, first.fingerprint);

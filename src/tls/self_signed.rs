@@ -27,7 +27,8 @@ use crate::crypto::random;
 /// The file's name in the data folder: the key, then the certificate.
 pub const FILE_NAME: &str = "tls-self-signed.pem";
 
-const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
+/// How long one is good for.
+pub(super) const LIFETIME: Duration = Duration::from_secs(825 * 24 * 60 * 60);
 /// How far the clocks of clients may be behind.
 const SKEW: Duration = Duration::from_secs(60 * 60);
 

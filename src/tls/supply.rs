@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use super::acme::{Acme, Vaults};
 use super::files::{Files, LOOK, Reloading};
 use super::self_signed::{FILE_NAME, SelfSigned};
-use super::{CertificateSource, Certificates, TlsError, standing};
+use super::{CertificateSource, Certificates, Challenge, TlsError, standing};
 use crate::clock::SharedClock;
 use crate::config::{Tls, TlsMode};
 
@@ -17,7 +18,7 @@ use crate::config::{Tls, TlsMode};
 const RENEWAL_LOOK: Duration = Duration::from_secs(60 * 60);
 
 /// What a supply works with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SupplyOptions {
     /// `[tls]`
     pub tls: Tls,
@@ -27,6 +28,8 @@ pub struct SupplyOptions {
     pub allow_readable: bool,
     /// Where the API is served: names for a certificate of the node's own when the operator gives none.
     pub addresses: Vec<SocketAddr>,
+    /// Where account and certificates of an authority are kept.
+    pub vaults: Arc<dyn Vaults>,
 }
 
 /// Has a certificate, and keeps it fresh.
@@ -40,6 +43,7 @@ pub struct Supply {
 #[derive(Debug)]
 enum Source {
     Files(Box<Reloading>),
+    Acme(Box<Acme>),
     SelfSigned(SelfSigned),
 }
 
@@ -48,16 +52,24 @@ impl Supply {
     ///
     /// # Errors
     /// [`TlsError`]: what is wrong, and what mends it.
-    pub fn start(options: SupplyOptions, clock: &SharedClock) -> Result<Option<Self>, TlsError> {
+    pub async fn start(
+        options: SupplyOptions,
+        clock: &SharedClock,
+    ) -> Result<Option<Self>, TlsError> {
         let SupplyOptions {
             tls,
             data_dir,
             allow_readable,
             addresses,
+            vaults,
         } = options;
         let (source, certificates) = match tls.mode {
             TlsMode::Off => return Ok(None),
-            TlsMode::Acme(_) => return Err(TlsError::NoAcme),
+            TlsMode::Acme(config) => {
+                let acme = Acme::start(&config, tls.domains, vaults, clock.clone()).await?;
+                let certificates = acme.certificates().clone();
+                (Source::Acme(Box::new(acme)), certificates)
+            }
             TlsMode::Files(files) => {
                 let files = Files {
                     files,
@@ -97,12 +109,22 @@ impl Supply {
         &self.certificates
     }
 
-    /// Keeps the certificate fresh until it is dropped. `reload` asks for it to be had anew at once.
-    pub async fn run(self, reload: Arc<Notify>) {
+    /// What answers an authority that comes to validate a name.
+    pub fn challenge(&self) -> Option<Challenge> {
+        match &self.source {
+            Source::Acme(acme) => Some(acme.challenge()),
+            Source::Files(_) | Source::SelfSigned(_) => None,
+        }
+    }
+
+    /// Keeps the certificate fresh until it is dropped. `reload` asks for it to be had anew at once; `restored` changes
+    /// when another database is in place.
+    pub async fn run(self, reload: Arc<Notify>, restored: watch::Receiver<u64>) {
         let telling = standing::tell(self.certificates.clone(), self.clock);
         let keeping = async {
             match self.source {
                 Source::Files(reloading) => keep_files(reloading, &reload).await,
+                Source::Acme(acme) => acme.run(&reload, restored).await,
                 Source::SelfSigned(own) => keep_own(own, &self.certificates, &reload).await,
             }
         };

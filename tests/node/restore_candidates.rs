@@ -37,7 +37,8 @@ fn changed_by(path: &Path, name: &str, statements: &str) -> PathBuf {
 }
 
 /// What a database of the schema before the last two migrations is.
-pub const TO_SCHEMA_2: &str = "DROP TABLE backup; DROP TABLE timeline; PRAGMA user_version = 2;";
+pub const TO_SCHEMA_2: &str = "DROP TABLE tls_account; DROP TABLE tls_certificate; DROP TABLE tls_attempt; \
+    DROP TABLE backup; DROP TABLE timeline; PRAGMA user_version = 2;";
 
 /// Files that are no backup of this node, each with what is said of it.
 fn bad_candidates(good: &Path, others: &Path) -> Vec<(PathBuf, &'static str)> {

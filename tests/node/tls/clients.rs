@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -26,6 +27,17 @@ pub fn curl(authority: &Authority, arguments: &[&str]) -> String {
         "{arguments:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same without looking at the certificate.
+#[track_caller]
+pub fn curl_insecurely(url: &str) -> String {
+    let output = Command::new("curl")
+        .args(["-sS", "-m", "30", "--noproxy", "*", "-q", "--insecure", url])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -67,11 +79,20 @@ impl Roots {
         Self::with(authority, &[])
     }
 
+    /// One that trusts the root in this file.
+    pub fn of_file(root: &Path) -> Self {
+        Self::made(root, &[])
+    }
+
     /// One that wants these application protocols.
     pub fn with(authority: &Authority, alpn: &[&str]) -> Self {
+        Self::made(&authority.root, alpn)
+    }
+
+    fn made(root: &Path, alpn: &[&str]) -> Self {
         let mut roots = RootCertStore::empty();
         roots
-            .add(CertificateDer::from_pem_file(&authority.root).unwrap())
+            .add(CertificateDer::from_pem_file(root).unwrap())
             .unwrap();
         let mut config = ClientConfig::builder_with_provider(ksnode::crypto::provider())
             .with_safe_default_protocol_versions()
@@ -84,7 +105,13 @@ impl Roots {
 
     /// A connection, its handshake done.
     pub fn connect(&self, node: &Node) -> Stream {
-        let name = ServerName::try_from("localhost").unwrap();
+        self.connect_as(node, "localhost")
+    }
+
+    /// The same to a node of this name.
+    #[track_caller]
+    pub fn connect_as(&self, node: &Node, name: &str) -> Stream {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let connection = ClientConnection::new(self.0.clone(), name).unwrap();
         let mut stream = StreamOwned::new(connection, node.connect());
         while stream.conn.is_handshaking() {

@@ -48,15 +48,6 @@ fn mistakes_keep_the_node_from_starting_and_say_what_mends_them() {
     std::fs::remove_file(&chain).unwrap();
     fails("chain.pem cannot be read: No such file");
     good.write(home.path());
-    let acme = Setup::new(home.path())
-        .env("KSNODE_TLS__MODE", "acme")
-        .env("KSNODE_TLS__DOMAINS", "a.example");
-    let output = acme.fail();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("tls.mode = \"acme\" is not there yet"),
-        "{error}"
-    );
     assert_eq!(setup.start().stop().code(), Some(0));
 }
 
