@@ -137,15 +137,7 @@ impl Node {
         let current = Current::new(blueprint.api(opened));
         // After the folder is this process's own: a certificate may be kept in it.
         let supply = Supply::start(supply_options(config, &ports, &current), &clock).await?;
-        let reporter = Reporter {
-            current: current.clone(),
-            outbound,
-            clock: clock.clone(),
-        };
-        let telemetry = match &config.telemetry {
-            Some(telemetry) => Some(Telemetry::new(telemetry, reporter).await?),
-            None => None,
-        };
+        let telemetry = telemetry(config, &current, outbound, &clock).await?;
         let metrics = HttpMetrics::default();
         let mut registry = registry(&metrics, &store_metrics, &current, telemetry.as_ref());
         let readiness = Readiness::default();
@@ -293,6 +285,23 @@ fn gate(supply: &Supply, front: &Front, registry: &mut Registry) -> Result<Gate,
     let front = front.clone();
     let cleartext = Arc::new(move |peer| front.cleartext(peer));
     Ok(Gate::new(config, supply.challenge(), cleartext, metrics))
+}
+
+async fn telemetry(
+    config: &Config,
+    current: &Current,
+    outbound: Outbound,
+    clock: &SharedClock,
+) -> Result<Option<Telemetry>, NodeError> {
+    let Some(config) = &config.telemetry else {
+        return Ok(None);
+    };
+    let reporter = Reporter {
+        current: current.clone(),
+        outbound,
+        clock: clock.clone(),
+    };
+    Ok(Some(Telemetry::new(config, reporter).await?))
 }
 
 /// What commands ask.
