@@ -55,7 +55,9 @@ pub enum ControlError {
         path: PathBuf,
     },
     /// The socket cannot be used.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: {source}; check that the data folder belongs to the user that runs the node, and that its disk has room"
+    )]
     Io {
         /// The socket's path.
         path: PathBuf,

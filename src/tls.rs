@@ -52,7 +52,10 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("{path} cannot be written: {source}")]
+    #[error(
+        "{path} cannot be written: {source}; check that the data folder belongs to the user that runs ksnode, and that its \
+         disk has room"
+    )]
     Unwritable {
         /// The file.
         path: PathBuf,

@@ -14,8 +14,14 @@ pub enum BackupError {
     #[error("another backup, verification or restore is under way; wait until it is done")]
     Busy,
     /// The node is being stopped.
-    #[error("the node was stopped meanwhile")]
+    #[error("the node was stopped meanwhile; ask again once it runs")]
     Stopped,
+    /// The system gives no thread.
+    #[error(
+        "no thread can be started for it: {0}; the limit of processes of the node's user may be reached (TasksMax of its \
+         unit, or ulimit -u)"
+    )]
+    Thread(std::io::Error),
     /// Not enough room.
     #[error(
         "about {} MiB are needed in {folder} and {} MiB are free; make room there, or choose another folder (backup.dir)",
@@ -30,7 +36,9 @@ pub enum BackupError {
         free: u64,
     },
     /// A file or folder cannot be used.
-    #[error("{path}: {source}")]
+    #[error(
+        "{path}: {source}; check that the user that runs ksnode may use it, and that the disk is well and has room"
+    )]
     Io {
         /// What was touched.
         path: PathBuf,
@@ -38,13 +46,13 @@ pub enum BackupError {
         source: std::io::Error,
     },
     /// There is no such file.
-    #[error("{path}: there is no such backup")]
+    #[error("{path}: there is no such backup; `ksnode backup list` shows those there are")]
     NotFound {
         /// What was named.
         path: PathBuf,
     },
     /// A folder, a device …
-    #[error("{path} is not a file")]
+    #[error("{path} is not a file; name a file that `ksnode backup list` shows")]
     NotAFile {
         /// What was named.
         path: PathBuf,
@@ -56,7 +64,9 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// A path that leaves the backup folder, where only files in it may be named.
-    #[error("{path} is outside the backup folder {folder}")]
+    #[error(
+        "{path} is outside the backup folder {folder}; copy it there, or use `ksnode restore` on the node's machine"
+    )]
     Outside {
         /// What was named.
         path: PathBuf,
@@ -64,13 +74,13 @@ pub enum BackupError {
         folder: PathBuf,
     },
     /// Nothing in it.
-    #[error("{path} is empty")]
+    #[error("{path} is empty; `ksnode backup list` shows the good ones")]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// Something else.
-    #[error("{path} is no backup of ksnode")]
+    #[error("{path} is no backup of ksnode; `ksnode backup list` shows those there are")]
     NotABackup {
         /// The file.
         path: PathBuf,
@@ -88,7 +98,10 @@ pub enum BackupError {
         known: usize,
     },
     /// Another node's.
-    #[error("{path} is a backup of another node ({found}); this is node {expected}")]
+    #[error(
+        "{path} is a backup of another node ({found}); this is node {expected}. To go on as that node, restore it in a \
+         data_dir of its own"
+    )]
     OtherNode {
         /// The file.
         path: PathBuf,
@@ -108,7 +121,9 @@ pub enum BackupError {
         secret: PathBuf,
     },
     /// Truncated, flipped bytes, rows that do not open.
-    #[error("{path} is damaged: {what}")]
+    #[error(
+        "{path} is damaged: {what}; `ksnode backup list` shows the good backups, which can be restored"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -314,7 +314,7 @@ impl Keeper {
                 let _ = reply.send(work());
                 drop(running);
             })
-            .map_err(|error| BackupError::io("a thread", error))?;
+            .map_err(BackupError::Thread)?;
         // Without an answer the thread has panicked.
         outcome.await.unwrap_or(Err(BackupError::Stopped))
     }

@@ -150,7 +150,9 @@ fn told(mut error: BackupError) -> Cow<'static, str> {
     }
     let text = match error {
         BackupError::Store(StoreError::Closed | StoreError::Paused) => return CLOSED.into(),
-        BackupError::Store(_) | BackupError::Keychain(_) => return INTERNAL.into(),
+        BackupError::Store(_) | BackupError::Keychain(_) | BackupError::Thread(_) => {
+            return INTERNAL.into();
+        }
         BackupError::Outside { .. } => return "dump_path is outside the backup folder".into(),
         BackupError::Io { path, source } => format!("{}: {}", path.display(), source.kind()),
         BackupError::OtherSecret { path, .. } => format!(
@@ -187,6 +189,7 @@ fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
         // The folder of `Space` is the configured one, which the operator has to make room in.
         BackupError::Busy
         | BackupError::Stopped
+        | BackupError::Thread(_)
         | BackupError::Space { .. }
         | BackupError::Recipients(_)
         | BackupError::Store(_)
