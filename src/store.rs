@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod connection;
+mod files;
 mod folder;
 mod keychain;
 mod readers;
@@ -27,10 +28,14 @@ use rusqlite::Connection;
 use crate::clock::SharedClock;
 use crate::crypto::CryptoError;
 pub use connection::{APPLICATION_ID, migrate, open_detached, schema_version};
+pub use files::{
+    beside, new_private_file, private_folder, replace_private_file, sync_folder,
+    unnamed_private_file,
+};
 pub use folder::FolderLock;
 pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
-pub use replace::remove_database;
+pub use replace::{COMPANIONS, remove_database};
 pub use timeline::{Timeline, Timelines};
 pub use writer::StoreMetrics;
 use writer::{Giver, Writer};
@@ -43,6 +48,9 @@ pub const TIMELINE_TABLE: &str = include_str!("store/schema/timeline.sql");
 
 /// Name of the database's file in the data folder.
 pub const DATABASE_FILE: &str = "ksnode.db";
+
+/// What ends the name of a database's write-ahead log.
+pub const WRITE_AHEAD_LOG: &str = "-wal";
 
 /// What can go wrong between the program and its database.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -251,7 +259,7 @@ impl Store {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
         (
             length(&self.path),
-            length(&connection::write_ahead_log(&self.path)),
+            length(&beside(&self.path, WRITE_AHEAD_LOG)),
         )
     }
 

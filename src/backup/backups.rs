@@ -70,13 +70,7 @@ impl Backups {
                 let history = History(connection);
                 let unfinished = history.unfinished()?;
                 for record in unfinished.clone() {
-                    let error = Some("the node ended before it was finished".to_owned());
-                    history.put(&Record {
-                        status: Status::Failed,
-                        error,
-                        updated_at: now,
-                        ..record
-                    })?;
+                    history.put(&record.failed("the node ended before it was finished", now))?;
                 }
                 made.iter().try_for_each(|record| history.put(record))?;
                 Ok::<_, StoreError>(unfinished)
@@ -146,12 +140,7 @@ impl Backups {
             .and_then(|product| self.keeper.complete(begun.clone(), product, began));
         let record = match &made {
             Ok(record) => record.clone(),
-            Err(error) => Record {
-                status: Status::Failed,
-                error: Some(error.to_string()),
-                updated_at: self.now(),
-                ..begun.clone()
-            },
+            Err(error) => begun.failed(error, self.now()),
         };
         self.keeper.0.metrics.observe(&record);
         if let Err(error) = self.note(record.clone()).await {

@@ -17,8 +17,8 @@ use super::{BackupError, Contents, Record, Status, Summary, encryption, space};
 use crate::clock::Timestamp;
 use crate::crypto::EncryptionSecret;
 use crate::store::{
-    FolderLock, Keychain, KeychainError, OpenKeys, StoreError, Timeline, Timelines, migrate,
-    open_detached,
+    FolderLock, Keychain, KeychainError, OpenKeys, StoreError, Timeline, Timelines,
+    WRITE_AHEAD_LOG, beside, migrate, open_detached,
 };
 
 /// An encryption secret and the file it came from.
@@ -217,9 +217,8 @@ fn bring(source: &Source<'_>, target: &Path) -> Result<(), BackupError> {
 
 /// A live database's file without its log lacks the newest changes, and nobody would notice.
 fn alone(path: &Path) -> Result<(), BackupError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+    let log = beside(path, WRITE_AHEAD_LOG);
+    if std::fs::metadata(log).is_ok_and(|log| log.len() > 0) {
         let what = "it is the file of a live database, with a write-ahead log beside it; make a backup of that node \
                     with `ksnode backup create`";
         return Err(BackupError::Damaged {

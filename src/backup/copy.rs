@@ -6,8 +6,7 @@
 //! seven to ten times their usual 99th percentile. `VACUUM INTO` takes twice as long, does the same to them, and saves little
 //! where rows are seldom deleted (`cargo bench --bench node -- --backups`).
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
@@ -16,7 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::BackupError;
 use super::progress::{Phase, Watch};
 use super::verify::{Tables, tables};
-use crate::store::{StoreError, open_read_only};
+use crate::store::{StoreError, new_private_file, open_read_only};
 
 /// Pages a step: 1 MiB. After each the copy is flushed, so that the flushes of the writer never wait behind a large one.
 const STEP: i32 = 256;
@@ -92,12 +91,7 @@ fn open_target(target: &Path) -> Result<Connection, BackupError> {
 
 /// A new, empty file that only its owner reads.
 pub(super) fn create_private(path: &Path) -> Result<File, BackupError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| BackupError::io(path, error))
+    new_private_file(path).map_err(|error| BackupError::io(path, error))
 }
 
 /// A full disk is the usual reason, and SQLite's text does not say which one.

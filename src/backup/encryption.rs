@@ -11,14 +11,14 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use age::x25519::Recipient;
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 
+use super::copy::create_private;
 use super::digest::{Digesting, End, copy};
 use super::pace::Steady;
 use super::progress::Watch;
@@ -254,12 +254,7 @@ struct NewFile<'a> {
 
 impl<'a> NewFile<'a> {
     fn create(path: &'a Path) -> Result<Self, BackupError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| BackupError::io(path, error))?;
+        let file = create_private(path)?;
         Ok(Self {
             path,
             file,

@@ -1,8 +1,6 @@
 //! Making the file of a backup: copied, verified, encrypted where that is wanted, flushed, and only then named.
 
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::candidate::{Candidate, Source};
 use super::digest::digest;
@@ -11,7 +9,10 @@ use super::progress::Watch;
 use super::verify::{Checked, Owner, Tables, header, open};
 use super::{BackupError, Contents, Kind, Summary, copy, raw, space};
 use crate::clock::Timestamp;
-use crate::store::{FolderLock, StoreError};
+use crate::store::{
+    COMPANIONS, FolderLock, StoreError, WRITE_AHEAD_LOG, beside, private_folder, remove_database,
+    sync_folder,
+};
 
 /// The verified and not yet encrypted copy: it stays in the data folder, which holds the same already, and never in
 /// the folder that is taken off-site.
@@ -56,14 +57,14 @@ impl Drop for Begun<'_> {
 /// Makes the backup. On an error nothing is left of it.
 pub(super) fn make(order: &Order<'_>) -> Result<Product, BackupError> {
     let folder = order.target.parent().unwrap_or(Path::new("/"));
-    create_folder(folder)?;
+    private_folder(folder).map_err(|error| BackupError::io(folder, error))?;
     let bytes = database_bytes(order.database);
     match order.recipients {
         // The verified copy and the encrypted one are both there for a moment.
         Some(_) => space::ensure_all(&[(folder, bytes), (order.folder.path(), bytes)])?,
         None => space::ensure(folder, bytes)?,
     }
-    let partial = with_ending(order.target, &unfinished_ending(order.folder)?);
+    let partial = beside(order.target, &unfinished_ending(order.folder)?);
     let _begun = Begun(&partial);
     match write(order, &partial) {
         Ok(product) => publish(&partial, order.target, folder).map(|()| product),
@@ -99,8 +100,7 @@ fn write(order: &Order<'_>, partial: &Path) -> Result<Product, BackupError> {
 /// Gives the file its name, for good.
 pub(super) fn publish(partial: &Path, target: &Path, folder: &Path) -> Result<(), BackupError> {
     std::fs::rename(partial, target).map_err(|error| BackupError::io(target, error))?;
-    let flushed = File::open(folder).and_then(|folder| folder.sync_all());
-    flushed.map_err(|error| {
+    sync_folder(folder).map_err(|error| {
         remove(target);
         BackupError::io(folder, error)
     })
@@ -155,15 +155,7 @@ fn check(order: &Order<'_>, file: &Path, tables: Option<&Tables>) -> Result<Summ
 /// Bytes that a copy needs at most: the pages in the log may all be new ones.
 pub(super) fn database_bytes(database: &Path) -> u64 {
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
-    length(database).saturating_add(length(&with_ending(database, "-wal")))
-}
-
-fn create_folder(folder: &Path) -> Result<(), BackupError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| BackupError::io(folder, error))
+    length(database).saturating_add(length(&beside(database, WRITE_AHEAD_LOG)))
 }
 
 /// Ends the name of a file that this node has begun. The node is in it because nodes may share a backup folder, and
@@ -183,8 +175,10 @@ pub(super) fn remove_unfinished(data: &FolderLock, backups: &Path) -> Result<(),
     for entry in backups.read_dir().into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        // SQLite's journal of a file goes with it.
-        if name.starts_with("ksnode-") && name.trim_end_matches("-journal").ends_with(&ending) {
+        let main = COMPANIONS
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending));
+        if name.starts_with("ksnode-") && main.unwrap_or(&name).ends_with(&ending) {
             tracing::info!(path = %entry.path().display(), "removed: a backup that was interrupted");
             remove(&entry.path());
         }
@@ -192,19 +186,49 @@ pub(super) fn remove_unfinished(data: &FolderLock, backups: &Path) -> Result<(),
     Ok(())
 }
 
+/// Removes a file, with all that SQLite keeps beside it.
 pub(super) fn remove(path: &Path) {
-    for path in [path.to_owned(), with_ending(path, "-journal")] {
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %path.display(), "an unfinished file could not be removed");
-            }
-            _ => {}
-        }
+    if let Err(error) = remove_database(path) {
+        tracing::warn!(%error, "an unfinished file could not be removed; remove it by hand");
     }
 }
 
-pub(super) fn with_ending(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A kill leaves the unfinished file, and what SQLite keeps beside it in either way of writing.
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_else() {
+        let (data, backups) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let lock = FolderLock::take(data.path()).unwrap();
+        let node = Uuid::new_v4();
+        lock.set_node_id(node).unwrap();
+        let own = format!("ksnode-a.db.{}.partial", node.simple());
+        let other = format!("ksnode-a.db.{}.partial", Uuid::new_v4().simple());
+        let kept = ["ksnode-a.db", "ksnode-a.db-wal", "notes.partial", &other];
+        for name in kept {
+            std::fs::write(backups.path().join(name), "x").unwrap();
+        }
+        let left = [(backups.path(), own.as_str()), (data.path(), PLAIN)];
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            for (folder, name) in left {
+                std::fs::write(folder.join(format!("{name}{ending}")), "x").unwrap();
+            }
+            remove_unfinished(&lock, backups.path()).unwrap();
+            let mut names: Vec<_> = backups
+                .path()
+                .read_dir()
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            let mut expected = kept.map(str::to_owned);
+            expected.sort();
+            assert_eq!(names, expected, "{ending}");
+            assert!(!data.path().join(format!("{PLAIN}{ending}")).exists());
+        }
+    }
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::candidate::copy_bytes;
 use super::digest::digest;
-use super::make::{Order, Product, publish, remove, unfinished_ending, with_ending};
+use super::make::{Order, Product, publish, remove, unfinished_ending};
 use super::{BackupError, encryption};
+use crate::store::{WRITE_AHEAD_LOG, beside};
 
 /// Saves the database and its log under the names `target` and `target-wal`. `error` is why it could not be copied in
 /// the usual way.
@@ -14,8 +15,8 @@ pub(super) fn save(order: &Order<'_>, error: BackupError) -> Result<Product, Bac
     tracing::warn!(%error, path = %order.target.display(), "today's data cannot be read and is saved byte for byte");
     // A killed process may have left both halves, and each is worth little alone; the log goes first, so that the
     // database's name stands for the two.
-    let log = with_ending(order.database, "-wal");
-    let target = with_ending(order.target, "-wal");
+    let log = beside(order.database, WRITE_AHEAD_LOG);
+    let target = beside(order.target, WRITE_AHEAD_LOG);
     if log.exists() {
         save_file(order, &log, &target)?;
     }
@@ -30,7 +31,7 @@ pub(super) fn save(order: &Order<'_>, error: BackupError) -> Result<Product, Bac
 }
 
 fn save_file(order: &Order<'_>, from: &Path, to: &Path) -> Result<(), BackupError> {
-    let partial = with_ending(to, &unfinished_ending(order.folder)?);
+    let partial = beside(to, &unfinished_ending(order.folder)?);
     remove(&partial);
     let saved = match order.recipients {
         Some(recipients) => encryption::encrypt(from, &partial, recipients, order.watch).map(drop),

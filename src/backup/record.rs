@@ -125,7 +125,7 @@ pub struct Record {
 
 impl Record {
     /// A backup that begins now.
-    pub(super) fn begin(backup_id: Uuid, kind: Kind, path: PathBuf, now: Timestamp) -> Self {
+    pub(crate) fn begin(backup_id: Uuid, kind: Kind, path: PathBuf, now: Timestamp) -> Self {
         Self {
             backup_id,
             kind,
@@ -141,6 +141,16 @@ impl Record {
             hook_error: None,
             created_at: now,
             updated_at: now,
+        }
+    }
+
+    /// The same, as one that has failed.
+    pub(super) fn failed(self, error: impl std::fmt::Display, now: Timestamp) -> Self {
+        Self {
+            status: Status::Failed,
+            error: Some(error.to_string()),
+            updated_at: now,
+            ..self
         }
     }
 }

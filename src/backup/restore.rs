@@ -200,12 +200,7 @@ impl PreparedRestore {
         let saved = self.produce_today(begun.clone(), progress).await;
         let record = match &saved {
             Ok(record) => record.clone(),
-            Err(error) => Record {
-                status: Status::Failed,
-                error: Some(error.to_string()),
-                updated_at: self.keeper.0.clock.now(),
-                ..begun
-            },
+            Err(error) => begun.failed(error, self.keeper.0.clock.now()),
         };
         note(paused, record.clone()).await;
         self.keeper.0.metrics.observe(&record);

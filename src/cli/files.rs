@@ -1,11 +1,11 @@
 //! Private files that are made once: complete or not at all, and never over something that exists.
 
-use std::fs::{DirBuilder, File, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
+
+use crate::store;
 
 /// Whether something had to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn private_folder(path: &Path) -> anyhow::Result<Made> {
     if path.is_dir() {
         return Ok(Made::Found);
     }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    let made = store::private_folder(path);
     made.with_context(|| format!("cannot make the folder {}", path.display()))?;
     if let Some(parent) = path.parent() {
         sync_folder(parent)?;
@@ -44,12 +44,7 @@ pub fn private_folder(path: &Path) -> anyhow::Result<Made> {
 pub fn private_file(path: &Path, content: &[u8]) -> anyhow::Result<Made> {
     let folder = path.parent().context("a file needs a folder")?;
     let write = || -> std::io::Result<Made> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".ksnode-")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
+        let file = store::unnamed_private_file(folder, content)?;
         match file.persist_noclobber(path) {
             Ok(_) => Ok(Made::Created),
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(Made::Found),
@@ -67,12 +62,14 @@ pub fn private_file(path: &Path, content: &[u8]) -> anyhow::Result<Made> {
 ///
 /// The folder cannot be flushed.
 pub fn sync_folder(path: &Path) -> anyhow::Result<()> {
-    let flushed = File::open(path).and_then(|folder| folder.sync_all());
+    let flushed = store::sync_folder(path);
     flushed.with_context(|| format!("cannot flush the folder {}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

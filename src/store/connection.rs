@@ -1,7 +1,6 @@
 //! Opening the file: whose it is, its pragmas, its migrations.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,13 +128,6 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "cache_size", 0)?;
     Ok(connection)
-}
-
-/// The write-ahead log that belongs to a database file.
-pub(super) fn write_ahead_log(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push("-wal");
-    PathBuf::from(name)
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {

@@ -1,14 +1,14 @@
 //! The data folder: private to its owner, and one process's at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{StoreError, replace};
+use super::{StoreError, private_folder, replace, replace_private_file};
 
 const LOCK_FILE: &str = "ksnode.lock";
 const NODE_ID_FILE: &str = "node-id";
@@ -30,11 +30,7 @@ impl FolderLock {
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Io`].
     pub fn take(folder: &Path) -> Result<Self, StoreError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|error| StoreError::io(folder, error))?;
+        private_folder(folder).map_err(|error| StoreError::io(folder, error))?;
         let path = folder.join(LOCK_FILE);
         let failed = |error| StoreError::io(&path, error);
         let mut file = OpenOptions::new()
@@ -91,18 +87,8 @@ impl FolderLock {
     /// [`StoreError::Io`].
     pub fn set_node_id(&self, node_id: Uuid) -> Result<(), StoreError> {
         let path = self.folder.join(NODE_ID_FILE);
-        let write = || {
-            let mut file = tempfile::Builder::new()
-                .prefix(".node-id-")
-                .permissions(Permissions::from_mode(0o600))
-                .tempfile_in(&self.folder)?;
-            writeln!(file, "{node_id}")?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        let written: std::io::Result<()> = write();
-        written.map_err(|error| StoreError::io(&path, error))
+        replace_private_file(&path, format!("{node_id}\n").as_bytes())
+            .map_err(|error| StoreError::io(&path, error))
     }
 }
 
@@ -115,6 +101,8 @@ fn holder(file: &mut File) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

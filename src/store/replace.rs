@@ -9,17 +9,15 @@
 //! and would be applied to the new one, and removing it first would take commits from the old database if the crash
 //! came in between.
 
-use std::ffi::OsString;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{DATABASE_FILE, FolderLock, StoreError};
+use super::{DATABASE_FILE, FolderLock, StoreError, WRITE_AHEAD_LOG, beside, sync_folder};
 
 const CANDIDATE: &str = "ksnode.db.candidate";
 const DECIDED: &str = "ksnode.db.restored";
-/// What SQLite keeps beside a database.
-const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// What ends the names of the files that SQLite keeps beside a database.
+pub const COMPANIONS: [&str; 3] = [WRITE_AHEAD_LOG, "-shm", "-journal"];
 
 impl FolderLock {
     /// Where a database that is to take this one's place is prepared. Nothing is left there by earlier attempts.
@@ -68,14 +66,14 @@ fn finish(folder: &Path) -> Result<bool, StoreError> {
         return Ok(false);
     }
     // The decision must last before anything of the old database goes.
-    sync_folder(folder)?;
+    flush(folder)?;
     for companion in COMPANIONS {
         remove(&beside(&database, companion))?;
     }
     // The log must be gone for good before the new file has the name that the log belongs to.
-    sync_folder(folder)?;
+    flush(folder)?;
     rename(&decided, &database)?;
-    sync_folder(folder)?;
+    flush(folder)?;
     Ok(true)
 }
 
@@ -90,12 +88,6 @@ pub fn remove_database(path: &Path) -> Result<(), StoreError> {
         .try_for_each(|companion| remove(&beside(path, companion)))
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(ending);
-    PathBuf::from(name)
-}
-
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(path, error)),
@@ -103,14 +95,12 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
-    std::fs::rename(from, to).map_err(|error| StoreError::io(from, error))
+fn flush(folder: &Path) -> Result<(), StoreError> {
+    sync_folder(folder).map_err(|error| StoreError::io(folder, error))
 }
 
-fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| StoreError::io(folder, error))
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    std::fs::rename(from, to).map_err(|error| StoreError::io(from, error))
 }
 
 #[cfg(test)]

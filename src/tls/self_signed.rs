@@ -4,10 +4,7 @@
 //! key stays when the certificate is renewed or its names change, so that those who pinned the key are not cut off at all.
 //! The lifetime is the longest that today's clients accept of anybody (825 days).
 
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rcgen::{
@@ -23,6 +20,7 @@ use super::files::read_private;
 use super::{Certificate, Pem, Standing, TlsError};
 use crate::clock::{SharedClock, Timestamp};
 use crate::crypto::random;
+use crate::store::replace_private_file;
 
 /// The file's name in the data folder: the key, then the certificate.
 pub const FILE_NAME: &str = "tls-self-signed.pem";
@@ -86,24 +84,13 @@ impl SelfSigned {
             lifetime: LIFETIME,
         };
         let (certificate, text) = make(&making, &key)?;
-        self.write(&text).map_err(|source| TlsError::Unwritable {
-            path: self.path.clone(),
-            source,
+        replace_private_file(&self.path, text.as_bytes()).map_err(|source| {
+            TlsError::Unwritable {
+                path: self.path.clone(),
+                source,
+            }
         })?;
         Ok(certificate)
-    }
-
-    /// Whole or not at all.
-    fn write(&self, text: &str) -> std::io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::Builder::new()
-            .prefix(".ksnode-")
-            .permissions(Permissions::from_mode(0o600))
-            .tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        std::fs::File::open(folder)?.sync_all()
     }
 
     fn not_understood(&self, error: &dyn std::fmt::Display) -> TlsError {
@@ -221,6 +208,10 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
     use super::*;
     use crate::clock::{Clock, ManualClock};
 
@@ -276,7 +267,7 @@ mod tests {
     fn what_is_not_understood_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let (own, _) = node(folder.path(), &["a.example"]);
-        own.write("the operator's own notes").unwrap();
+        replace_private_file(&own.path, b"the operator's own notes").unwrap();
         let error = own.ensure().unwrap_err().to_string();
         assert!(
             error.contains("remove it to have a new one made"),

@@ -7,7 +7,7 @@ use crate::backup::candidate::existing_file;
 use crate::backup::digest::digest;
 use crate::backup::keeper::Turn;
 use crate::backup::verify::header;
-use crate::backup::{BackupError, Progress, Record, RestoreRequest, Status, Verified};
+use crate::backup::{BackupError, Progress, Record, RestoreRequest, Verified};
 
 impl Backups {
     /// Verifies a backup's file again, on a working copy as a restore would, and notes the outcome in the history. A file
@@ -114,12 +114,7 @@ impl Backups {
             }),
             Err(error) if error.is_of_a_broken_file() => {
                 tracing::error!(%error, "a backup is damaged and does not count any more");
-                Some(Record {
-                    status: Status::Failed,
-                    error: Some(error.to_string()),
-                    updated_at: now,
-                    ..record
-                })
+                Some(record.failed(error, now))
             }
             Err(_) => None,
         };

@@ -98,21 +98,11 @@ fn days_are_whole_numbers_from_1_to_1000() {
 }
 
 fn record(status: Status) -> Record {
+    let begun = Timestamp::from_millis(0);
     Record {
-        backup_id: Uuid::nil(),
-        kind: Kind::Manual,
         status,
-        path: "/b/one.db".into(),
-        bytes: None,
-        duration: None,
-        error: None,
-        digest: None,
-        encrypted: false,
-        summary: None,
-        verified_at: None,
-        hook_error: None,
-        created_at: Timestamp::from_millis(0),
         updated_at: Timestamp::from_millis(1),
+        ..Record::begin(Uuid::nil(), Kind::Manual, "/b/one.db".into(), begun)
     }
 }
 

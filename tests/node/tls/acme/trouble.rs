@@ -107,16 +107,19 @@ fn a_failed_validation_is_told_and_not_repeated_at_once() {
     assert_eq!(outcome, "refused");
 }
 
+/// An authority that takes connections and says nothing, and a node that is to ask it.
+fn silent_world(home: &Path) -> (TcpListener, Setup) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let (_pebble, setup) = world(home, NAME);
+    let directory = format!("https://localhost:{port}/dir");
+    (silent, setup.env("KSNODE_TLS__DIRECTORY", &directory))
+}
+
 #[test]
 fn a_silent_authority_is_given_up() {
     let home = tempfile::tempdir().unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (_pebble, setup) = world(home.path(), NAME);
-    let directory = format!(
-        "https://localhost:{}/dir",
-        silent.local_addr().unwrap().port()
-    );
-    let setup = setup.env("KSNODE_TLS__DIRECTORY", &directory);
+    let (_silent, setup) = silent_world(home.path());
     let node = setup.start();
     // Meanwhile it serves, and knows that it is at it.
     assert!(curl_insecurely(&node.url).ends_with("Ok"));
@@ -144,13 +147,7 @@ fn a_root_that_is_none_keeps_the_node_from_starting() {
 #[test]
 fn a_stop_does_not_wait_for_an_authority() {
     let home = tempfile::tempdir().unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let (_pebble, setup) = world(home.path(), NAME);
-    let directory = format!(
-        "https://localhost:{}/dir",
-        silent.local_addr().unwrap().port()
-    );
-    let setup = setup.env("KSNODE_TLS__DIRECTORY", &directory);
+    let (silent, setup) = silent_world(home.path());
     let node = setup.start();
     let _asking = silent.accept().unwrap();
     let begun = std::time::Instant::now();
