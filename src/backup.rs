@@ -7,7 +7,7 @@
 //!
 //! A restore works on a copy of the backup in the data folder, which is verified, migrated and rewrapped before today's
 //! data is touched. Today's data is saved as one more backup, and the copy takes its place in one step (see the store's
-//! `replace`).
+//! `replace`). A rollback does the same with a copy of today's data whose migrations are undone.
 //!
 //! The room knows nothing of key shares: what is in the tables of a role, and how its rows open, comes through
 //! [`Contents`]. [`Keeper`] is what stays the same whichever database is in place, [`Backups`] is the keeper of one.
@@ -29,10 +29,12 @@ mod raw;
 mod record;
 mod restore;
 mod retention;
+mod rollback;
 mod schedule;
 mod space;
 #[cfg(test)]
 mod testing;
+mod upgrade;
 mod verify;
 
 use std::fmt;
@@ -49,6 +51,8 @@ pub use keeper::{BackupOptions, Keeper};
 pub use progress::{Phase, Progress, Step};
 pub use record::{Kind, Record, RestoreReport, RestoreRequest, Status, Summary, Verified};
 pub use restore::{PreparedRestore, RestoreOrder, Restorer};
+pub use rollback::{PreparedRollback, RollbackReport};
+pub use upgrade::{Kept, room_for_migration};
 
 /// What a role of the node (key shares) tells of its tables.
 pub trait Contents: fmt::Debug + Send + Sync {

@@ -1,6 +1,6 @@
 //! The command line: parse, dispatch, exit code. One file a command; `running`, `progress` and `text` serve several.
 //!
-//! Exit codes: 0 done, 1 failed, 2 the command line is wrong, 78 (`EX_CONFIG` of sysexits) the configuration is
+//! Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 an upgrade is a rollback (`upgrade-check`), 78 (`EX_CONFIG` of sysexits) the configuration is
 //! wrong, which service managers are told not to answer with a restart.
 
 pub mod backup;
@@ -11,6 +11,7 @@ pub mod init;
 pub mod key;
 pub mod progress;
 pub mod restore;
+pub mod rollback;
 pub mod running;
 pub mod secret;
 pub mod serve;
@@ -18,6 +19,7 @@ pub mod setup;
 pub mod status;
 pub mod text;
 pub mod token;
+pub mod upgrade_check;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ const EX_CONFIG: u8 = 78;
 
 /// A key share node in one file.
 #[derive(Debug, Parser)]
-#[command(name = "ksnode", version, about)]
+#[command(name = "ksnode", version = crate::VERSION, about)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -91,6 +93,11 @@ pub enum Command {
     Backup(backup::Command),
     /// Replace the node's data by a backup
     Restore(restore::Arguments),
+    /// Tell whether another version may be installed in place of this one; the exit code is 0 then, 3 when the data is to
+    /// be rolled back first, and 1 otherwise
+    UpgradeCheck(upgrade_check::Arguments),
+    /// Bring the data of a stopped node to what an older version reads; nothing is lost
+    Rollback(rollback::Arguments),
     /// Make a bearer token to try the node by hand
     #[command(subcommand)]
     Token(token::Command),
@@ -118,8 +125,12 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
         None | Some(Command::Serve) => return serve::run(&cli.global),
         Some(Command::Status(arguments)) => return status::run(&cli.global, arguments),
+        Some(Command::UpgradeCheck(arguments)) => {
+            return upgrade_check::run(&cli.global, arguments);
+        }
         Some(Command::Backup(command)) => backup::run(&cli.global, command)?,
         Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
+        Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
         Some(Command::Token(command)) => token::run(&cli.global, command)?,
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,

@@ -32,3 +32,10 @@ pub mod service;
 pub mod shares;
 pub mod store;
 pub mod tls;
+
+/// The program's version. A build with the feature `rehearsal` says so in it: it is for tests and no release.
+pub const VERSION: &str = if cfg!(feature = "rehearsal") {
+    concat!(env!("CARGO_PKG_VERSION"), "+rehearsal")
+} else {
+    env!("CARGO_PKG_VERSION")
+};

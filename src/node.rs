@@ -8,9 +8,11 @@ mod blueprint;
 mod open;
 mod ports;
 mod restore;
+mod rollback;
 mod schema;
 mod tasks;
 mod telemetry;
+mod upgrade;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,9 +42,11 @@ use blueprint::Blueprint;
 use open::open_with;
 pub use open::{Opened, lock, open, open_existing, restore_stopped};
 use ports::{Ports, run_api, run_ops, run_redirect};
-pub use schema::MIGRATIONS;
+pub use rollback::{RollbackError, rollback_stopped};
+pub use schema::{MIGRATIONS, OLDEST_SCHEMA, WAYS_DOWN};
 use tasks::Background;
 use telemetry::{Reporter, Telemetry};
+pub use upgrade::{Release, UpgradeCheck, Verdict, check_upgrade};
 
 /// How long a stopped node still lets somebody finish reading its metrics, or the end of what a command asked for.
 const OPS_PATIENCE: Duration = Duration::from_secs(1);
@@ -67,6 +71,9 @@ pub enum NodeError {
         "the data is of an older version and is saved before it is migrated; that failed, and it is untouched: {0}"
     )]
     BeforeMigration(BackupError),
+    /// A rollback.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     /// Backups, or a restore.
     #[error(transparent)]
     Backup(#[from] BackupError),

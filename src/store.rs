@@ -18,6 +18,7 @@ mod keychain;
 mod readers;
 mod replace;
 mod timeline;
+mod way_down;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
 pub use timeline::{Timeline, Timelines};
+pub use way_down::{WayDown, migrate_down, schema_text, steps_down};
 pub use writer::StoreMetrics;
 use writer::{Giver, Writer};
 
@@ -100,6 +102,12 @@ pub enum StoreError {
     /// A migration failed; the database is as it was before.
     #[error("the database could not be migrated and is as it was before: {0}")]
     Migration(Arc<rusqlite_migration::Error>),
+    /// A migration that cannot be undone.
+    #[error("there is no way back from schema {from} to the one before it")]
+    NoWayDown {
+        /// The schema that the migration made.
+        from: usize,
+    },
     /// The database answered with an error.
     #[error("database: {0}")]
     Database(Arc<rusqlite::Error>),

@@ -68,7 +68,7 @@ pub(super) struct Candidate {
 
 /// Removes the working copy when it is dropped. Once it was decided on there is nothing left under its name.
 #[derive(Debug)]
-struct Begun(FolderLock);
+pub(super) struct Begun(pub(super) FolderLock);
 
 impl Drop for Begun {
     fn drop(&mut self) {

@@ -152,6 +152,17 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
+    /// A way down that does not lead to where it should. Nothing that operators do brings this about.
+    #[error(
+        "the data cannot be brought down to schema {target}: {what}; it is as it was. Go on with this version of ksnode, and \
+         please report this"
+    )]
+    WayDown {
+        /// Where it should lead.
+        target: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// `backup.age_recipients` cannot be used.
     #[error("backup.age_recipients: {0}")]
     Recipients(String),

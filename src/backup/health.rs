@@ -42,13 +42,14 @@ impl Health {
         // What a restore saves may be damaged, and that is why it was restored; a backup that failed before it failed of
         // the data that was replaced.
         let attempt = records.iter().find(|record| {
-            record.kind != Kind::BeforeRestore
+            !matches!(record.kind, Kind::BeforeRestore | Kind::BeforeRollback)
                 && record.status != Status::InProgress
                 && since.is_none_or(|since| record.created_at >= since)
         });
-        let completed = records
-            .iter()
-            .find(|record| record.status == Status::Completed);
+        // One from before a rollback is of a newer schema, which this program may not read.
+        let completed = records.iter().find(|record| {
+            record.status == Status::Completed && record.kind != Kind::BeforeRollback
+        });
         let failure = attempt
             .filter(|record| record.status == Status::Failed)
             .map(|record| record.error.clone().unwrap_or_default())

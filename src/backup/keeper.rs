@@ -125,6 +125,12 @@ impl Keeper {
         &self.0.metrics
     }
 
+    /// Whether a backup, a verification of one or a restore is under way. A check of the live database is none: it gives
+    /// way to everything.
+    pub fn is_busy(&self) -> bool {
+        self.0.turns.try_lock().is_err() && self.check().is_cancelled()
+    }
+
     /// # Errors
     /// [`BackupError::Busy`] when it is somebody else's turn.
     pub(super) async fn turn(&self) -> Result<Turn, BackupError> {
@@ -205,7 +211,7 @@ impl Keeper {
         let pace = match record.kind {
             Kind::Scheduled | Kind::Manual => Pace::Aside,
             // Requests wait for these, or the whole node does.
-            Kind::BeforeRestore | Kind::BeforeMigration => Pace::Fast,
+            Kind::BeforeRestore | Kind::BeforeMigration | Kind::BeforeRollback => Pace::Fast,
         };
         let (shared, watch) = (self.0.clone(), self.watch(progress, pace));
         let (kind, target) = (record.kind, record.path.clone());
@@ -319,7 +325,7 @@ impl Keeper {
         outcome.await.unwrap_or(Err(BackupError::Stopped))
     }
 
-    fn watch(&self, progress: &Progress, pace: Pace) -> Watch {
+    pub(super) fn watch(&self, progress: &Progress, pace: Pace) -> Watch {
         let (stop, clock) = (self.0.stop.clone(), self.0.clock.clone());
         Watch::new(progress, stop, pace, clock)
     }

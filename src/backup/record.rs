@@ -29,14 +29,17 @@ pub enum Kind {
     BeforeRestore,
     /// The data of an older schema, before it was migrated.
     BeforeMigration,
+    /// The data of a newer schema, before its migrations were undone.
+    BeforeRollback,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Scheduled,
         Self::Manual,
         Self::BeforeRestore,
         Self::BeforeMigration,
+        Self::BeforeRollback,
     ];
 
     /// The name in the database, in file names and for people.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Manual => "manual",
             Self::BeforeRestore => "before-restore",
             Self::BeforeMigration => "before-migration",
+            Self::BeforeRollback => "before-rollback",
         }
     }
 

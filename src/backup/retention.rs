@@ -17,7 +17,7 @@ const MEMORY: Duration = DAY.saturating_mul(1000);
 /// The backups that are older than `keep_days`, whose files may be deleted: completed ones, and what a restore has saved of
 /// data that did not verify. All but
 ///
-/// - the newest completed one,
+/// - the newest completed one that programs of today's schema read, which one from before a rollback is not,
 /// - the newest one from before a migration, which is the way back from an upgrade,
 /// - every one while the live database is known to be damaged: the last good state may be in an old one.
 ///
@@ -39,7 +39,10 @@ pub(super) fn expired(
             .filter(|record| record.status == Status::Completed)
     };
     let kept = [
-        newest(completed(), now),
+        newest(
+            completed().filter(|record| record.kind != Kind::BeforeRollback),
+            now,
+        ),
         newest(
             completed().filter(|record| record.kind == Kind::BeforeMigration),
             now,
@@ -139,6 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn one_from_before_a_rollback_does_not_stand_for_the_newest() {
+        let records = [
+            of(Kind::Scheduled, days_ago(50)),
+            of(Kind::Manual, days_ago(40)),
+            of(Kind::BeforeRollback, days_ago(30)),
+            of(Kind::BeforeRollback, days_ago(3)),
+        ];
+        let gone = moments(&expired(&records, 7, NOW, false));
+        assert_eq!(gone, [days_ago(50), days_ago(30)]);
+    }
+
+    #[test]
     fn what_a_restore_saved_unverified_goes_as_well() {
         let saved = |bytes, days| Record {
             status: Status::Failed,
@@ -186,7 +201,8 @@ mod tests {
     prop_compose! {
         fn any_record()(
             status in prop::sample::select(vec![Status::InProgress, Status::Completed, Status::Failed, Status::Deleted]),
-            kind in prop::sample::select(vec![Kind::Scheduled, Kind::Manual, Kind::BeforeRestore, Kind::BeforeMigration]),
+            kind in prop::sample::select(vec![Kind::Scheduled, Kind::Manual, Kind::BeforeRestore, Kind::BeforeMigration,
+                Kind::BeforeRollback]),
             // Few different days, so that some records are of the same moment.
             days in -20i64..40,
         ) -> Record {
@@ -199,7 +215,10 @@ mod tests {
         records
             .iter()
             .filter(|record| record.status == Status::Completed)
-            .filter(|record| kind.is_none_or(|kind| record.kind == kind))
+            .filter(|record| match kind {
+                Some(kind) => record.kind == kind,
+                None => record.kind != Kind::BeforeRollback,
+            })
             .map(|record| record.created_at)
             .max()
     }

@@ -99,13 +99,7 @@ fn announce(setup: &Setup, node: &Node, tls: &TlsMode) -> std::io::Result<()> {
         address.map_or_else(|| "off".to_owned(), |address| url("http", address))
     };
     let (ops, redirect) = (plain(node.ops_address()), plain(node.redirect_address()));
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        serving,
-        redirect,
-        ops,
-        "serving"
-    );
+    tracing::info!(version = crate::VERSION, serving, redirect, ops, "serving");
     let mut out = std::io::stdout().lock();
     setup.tell_what_is_new(&mut out)?;
     writeln!(out, "ksnode serves {serving} (metrics and health: {ops})")?;

@@ -179,6 +179,7 @@ mod tests {
                 damage: None,
                 failure: None,
             },
+            busy: false,
         }
     }
 

@@ -35,7 +35,8 @@ impl From<Summary> for Counts {
 pub struct BackupEntry {
     /// The backup's id.
     pub id: Uuid,
-    /// Why it was made: `scheduled`, `manual`, `before-restore`, `before-migration`.
+    /// Why it was made: `scheduled`, `manual`, `before-restore`, `before-migration`,
+    /// `before-rollback`.
     pub kind: String,
     /// `IN_PROGRESS`, `COMPLETED`, `FAILED`, `DELETED` (api.md, "Backups").
     pub status: String,
@@ -211,6 +212,9 @@ pub struct NodeStatus {
     pub log_bytes: u64,
     /// How backups stand.
     pub backup: BackupHealth,
+    /// Whether a backup, a verification or a restore is under way.
+    #[serde(default)]
+    pub busy: bool,
 }
 
 /// How many shares of one curve the users of one provider have.

@@ -173,6 +173,7 @@ impl Desk {
             database_bytes,
             log_bytes,
             backup: handles.backups.health().into(),
+            busy: handles.backups.keeper().is_busy(),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Request {
     /// A text for whoever sent it.
     pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
         let request: Self = serde_json::from_slice(line).map_err(|error| {
-            let version = env!("CARGO_PKG_VERSION");
+            let version = crate::VERSION;
             format!("the node (version {version}) does not understand the request: {error}")
         })?;
         if let Some(path) = request.paths().find(|path| !path.is_absolute()) {

@@ -192,6 +192,7 @@ fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
         | BackupError::Thread(_)
         | BackupError::Space { .. }
         | BackupError::Recipients(_)
+        | BackupError::WayDown { .. }
         | BackupError::Store(_)
         | BackupError::Keychain(_) => None,
     }

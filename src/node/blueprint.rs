@@ -59,7 +59,7 @@ impl Blueprint {
             launched: self.launched,
             // Set by packaging/build.rs. A package build that does not know it may leave it empty.
             git_hash: option_env!("GIT_HASH").filter(|hash| !hash.is_empty()),
-            version: env!("CARGO_PKG_VERSION"),
+            version: crate::VERSION,
         };
         Api {
             shares: KeyShares::new(store.clone(), ring.clone(), self.clock.clone()),

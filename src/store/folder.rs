@@ -25,7 +25,7 @@ pub struct FolderLock {
 
 impl FolderLock {
     /// Creates the folder (mode 0700) when it is absent, takes it, and finishes or undoes what an interrupted restore
-    /// left there.
+    /// or rollback left there.
     ///
     /// # Errors
     /// [`StoreError::InUse`] when another process has it, [`StoreError::Io`].

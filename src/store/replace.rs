@@ -52,7 +52,7 @@ impl FolderLock {
 /// Brings a folder that a crash left in the middle of a replacement to one of its two ends.
 pub(super) fn recover(folder: &Path) -> Result<(), StoreError> {
     if finish(folder)? {
-        tracing::warn!(folder = %folder.display(), "a restore that was interrupted has been finished");
+        tracing::warn!(folder = %folder.display(), "a restore or rollback that was interrupted has been finished");
     }
     remove_database(&folder.join(CANDIDATE))
 }

@@ -9,7 +9,7 @@ use crate::support::Setup;
 fn status_tells_the_commit() {
     let home = tempfile::tempdir().unwrap();
     let status = Setup::new(home.path()).start().get("/status").json();
-    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["version"], ksnode::VERSION);
     let known = option_env!("GIT_HASH").filter(|hash| !hash.is_empty());
     assert_eq!(status["git_hash"].as_str(), known);
 

@@ -37,7 +37,7 @@ fn status_has_exactly_its_fields() {
     assert_eq!(body["is_db_connected"], true);
     assert_eq!(body["is_db_backup_checked"], false);
     assert_eq!(body["latest_backup_time"], Value::Null);
-    assert_eq!(body["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(body["version"], ksnode::VERSION);
     assert!(body["git_hash"].is_null() || body["git_hash"].is_string());
     let key = body["ks_node_public_key"].as_str().unwrap();
     assert_eq!(hex::encode(hex::decode(key).unwrap()), key);

@@ -3,7 +3,8 @@
 CREATE TABLE backup (
     id          INTEGER PRIMARY KEY,
     backup_id   BLOB    NOT NULL UNIQUE CHECK (length(backup_id) = 16),
-    kind        TEXT    NOT NULL CHECK (kind IN ('scheduled', 'manual', 'before-restore', 'before-migration')),
+    kind        TEXT    NOT NULL CHECK (kind IN ('scheduled', 'manual', 'before-restore', 'before-migration',
+                                                 'before-rollback')),
     status      TEXT    NOT NULL CHECK (status IN ('IN_PROGRESS', 'COMPLETED', 'FAILED', 'DELETED')),
     path        TEXT    NOT NULL,
     bytes       INTEGER,

@@ -1,0 +1,3 @@
+DROP TABLE rehearsal;
+
+ALTER TABLE wallet DROP COLUMN rehearsal;
