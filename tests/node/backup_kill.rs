@@ -1,4 +1,4 @@
-//! Kills in the middle of backups and restores: the next start finds the old data or the restored data, whole, and
+//! Kills in the middle of backups, restores and rollbacks: the next start finds the old data or the new, whole, and
 //! never a third thing.
 //!
 //! The moments are spread over the length of the operation, which is measured first, and every second one follows a
@@ -7,6 +7,8 @@
 
 mod backups;
 mod restores;
+#[cfg(not(feature = "rehearsal"))]
+mod rollbacks;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -127,7 +129,7 @@ impl Stage {
     }
 
     /// Nothing is left of what was killed, and what counts as a backup is one. When a command was killed just before its
-    /// restore of a `stopped` node was decided, there may be a whole backup that no history knows.
+    /// restore or rollback of a `stopped` node was decided, there may be a whole backup that no history knows.
     fn is_tidy(&mut self, round: u64, stopped: bool) {
         for name in names(&self.data()) {
             let left = [
@@ -145,7 +147,8 @@ impl Stage {
         let completed = history.iter().filter(|item| item["status"] == "COMPLETED");
         let completed: BTreeSet<String> = completed.map(|item| name(&item["path"])).collect();
         for name in names(&self.backups()) {
-            let unknown = stopped && name.contains("before-restore") && !name.ends_with(".partial");
+            let saved = name.contains("before-restore") || name.contains("before-rollback");
+            let unknown = stopped && saved && !name.ends_with(".partial");
             assert!(
                 completed.contains(&name) || unknown,
                 "{name} is in the backup folder and no backup"

@@ -52,4 +52,6 @@ mod status;
 mod support;
 mod tls;
 mod trouble;
+#[cfg(not(feature = "rehearsal"))]
+mod upgrade;
 mod wire;

@@ -1,6 +1,8 @@
 //! A real node in a folder of its own, driven over real sockets.
 
 mod answer;
+#[cfg(not(feature = "rehearsal"))]
+mod next_release;
 mod node;
 mod users;
 
@@ -11,6 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 pub use answer::Answer;
+#[cfg(not(feature = "rehearsal"))]
+pub use next_release::next_release;
 pub use node::{Node, agent};
 pub use users::{get_body, public_key, register_body, share, token, wallet};
 
@@ -18,7 +22,11 @@ pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";
 
 /// The binary under test, in an environment of nothing but what the test gives it.
 pub fn ksnode(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ksnode"));
+    run(Path::new(env!("CARGO_BIN_EXE_ksnode")), home)
+}
+
+fn run(program: &Path, home: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("HOME", home).current_dir(home);
     command
 }
@@ -27,6 +35,7 @@ pub fn ksnode(home: &Path) -> Command {
 #[derive(Clone)]
 pub struct Setup {
     home: PathBuf,
+    program: PathBuf,
     env: Vec<(String, String)>,
     config: String,
     listen: String,
@@ -37,6 +46,7 @@ impl Setup {
     pub fn new(home: &Path) -> Self {
         Self {
             home: home.to_owned(),
+            program: env!("CARGO_BIN_EXE_ksnode").into(),
             env: Vec::new(),
             config: String::new(),
             listen: "127.0.0.1:0".into(),
@@ -56,6 +66,13 @@ impl Setup {
     /// Takes a variable away from it.
     pub fn without(mut self, name: &str) -> Self {
         self.env.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Takes another program than the one under test.
+    #[cfg(not(feature = "rehearsal"))]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
         self
     }
 
@@ -83,7 +100,7 @@ impl Setup {
 
     /// The binary with everything but a command.
     fn command(&self) -> Command {
-        let mut command = ksnode(&self.home);
+        let mut command = run(&self.program, &self.home);
         command.envs(self.env.iter().cloned());
         command.env("KSNODE_OPS__LISTEN", "127.0.0.1:0");
         if !self.config.is_empty() {
