@@ -3,6 +3,7 @@
 mod id_tokens;
 mod telegram;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ksnode::clock::{Clock, SystemClock};
@@ -11,16 +12,20 @@ use serde_json::{Value, json};
 use crate::issuer::{Issuer, RSA};
 use crate::support::{Answer, Node, Setup, public_key, share, token};
 
-const KEYS: &str = "/keys";
+pub const KEYS: &str = "/keys";
 const GOOGLE_CLIENT: &str =
     "421793224165-cpmbt6enqrj6ad6n4ujokham8qdmnnln.apps.googleusercontent.com";
 const AUTH0_CLIENT: &str = "GnPcFAjGKAcXZpAzQ8vGBmzfcfV2hu1Q";
-const X: &str = "/2/users/me";
-const DISCORD: &str = "/api/users/@me";
+pub const X: &str = "/2/users/me";
+pub const DISCORD: &str = "/api/users/@me";
 const DISCOVERY: &str = "/tenant/.well-known/openid-configuration";
 
-/// A node whose every provider is `issuer`; ids and issuers are the network's defaults.
 fn node(home: &tempfile::TempDir, issuer: &Issuer) -> Node {
+    providers(home.path(), issuer).start()
+}
+
+/// A node whose every provider is `issuer`; ids and issuers are the network's defaults.
+pub fn providers(home: &Path, issuer: &Issuer) -> Setup {
     let config = format!(
         "[[identity.oidc]]\nname = \"own\"\nissuer = \"https://own.example\"\naudience = \"own-client\"\n\
          claim = \"employee\"\nprefix = \"staff:\"\njwks_url = \"{keys}\"\n\
@@ -30,13 +35,12 @@ fn node(home: &tempfile::TempDir, issuer: &Issuer) -> Node {
         keys = issuer.url(KEYS),
         tenant = issuer.url("/tenant"),
     );
-    Setup::new(home.path())
+    Setup::new(home)
         .config(&config)
         .env("KSNODE_IDENTITY__GOOGLE__JWKS_URL", &issuer.url(KEYS))
         .env("KSNODE_IDENTITY__AUTH0__JWKS_URL", &issuer.url(KEYS))
         .env("KSNODE_IDENTITY__X__USER_URL", &issuer.url(X))
         .env("KSNODE_IDENTITY__DISCORD__USER_URL", &issuer.url(DISCORD))
-        .start()
 }
 
 /// The time in `by` seconds.
@@ -44,12 +48,12 @@ fn seconds(by: i64) -> i64 {
     SystemClock::new().now().as_seconds() + by
 }
 
-fn google() -> Value {
+pub fn google() -> Value {
     json!({"iss": "https://accounts.google.com", "aud": GOOGLE_CLIENT, "sub": "108", "iat": seconds(-5),
         "exp": seconds(3600), "email": "someone@example.com", "email_verified": true})
 }
 
-fn auth0() -> Value {
+pub fn auth0() -> Value {
     json!({"iss": "https://auth0.oko.app/", "aud": AUTH0_CLIENT, "sub": "auth0|7", "iat": seconds(-5),
         "exp": seconds(3600), "email": "someone@example.org", "email_verified": true})
 }

@@ -45,6 +45,7 @@ mod operator;
 mod readme;
 mod receiver;
 mod refusals;
+mod releases;
 mod restore_candidates;
 mod restore_dry_run;
 mod restore_live;

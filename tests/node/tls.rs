@@ -1,6 +1,6 @@
 //! HTTPS as clients meet it: curl, openssl, rustls, testssl.sh and Chromium against the real program.
 
-mod acme;
+pub mod acme;
 mod browser;
 mod clients;
 mod files;

@@ -16,7 +16,7 @@ use pebble::{Pebble, free_port};
 const NAME: &str = "node.example.org";
 
 /// A home, an authority that is not running, and how to start a node that gets certificates for `domains` from it.
-fn world(home: &Path, domains: &str) -> (Pebble, Setup) {
+pub fn world(home: &Path, domains: &str) -> (Pebble, Setup) {
     let (folder, port) = (home.join("pebble"), free_port());
     std::fs::create_dir(&folder).unwrap();
     let pebble = Pebble::new(&folder, port);
@@ -25,7 +25,7 @@ fn world(home: &Path, domains: &str) -> (Pebble, Setup) {
 }
 
 /// What `ksnode status` tells of the certificate.
-fn certificate(setup: &Setup) -> Value {
+pub fn certificate(setup: &Setup) -> Value {
     let output = setup.run(&["status", "--json"]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     document["node"]["certificate"].clone()
@@ -33,7 +33,7 @@ fn certificate(setup: &Setup) -> Value {
 
 /// Waits until the certificate in use was issued by the authority.
 #[track_caller]
-fn issued(setup: &Setup, pebble: &Pebble) -> Value {
+pub fn issued(setup: &Setup, pebble: &Pebble) -> Value {
     let mut last = Value::Null;
     let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         wait_for("a certificate", || {
