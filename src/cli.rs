@@ -17,6 +17,7 @@ pub mod secret;
 pub mod serve;
 pub mod setup;
 pub mod status;
+pub mod stop;
 pub mod text;
 pub mod token;
 pub mod upgrade_check;
@@ -29,7 +30,10 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{ConfigError, Environment, Loaded, Overrides, load};
+use crate::service::owner::become_owner_of;
 
+/// The exit code of what failed.
+const FAILURE: u8 = 1;
 /// The exit code of a configuration that cannot be used.
 const EX_CONFIG: u8 = 78;
 
@@ -77,13 +81,27 @@ impl Global {
     pub fn load(&self) -> anyhow::Result<Loaded> {
         Ok(load(&self.overrides(), &Environment::of_process()?)?)
     }
+
+    /// The configuration in force, for a command that touches the node's files: root becomes their owner before that.
+    /// The configuration is read before, because only it tells where they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; [`crate::service::owner::OwnerError`].
+    pub fn load_as_owner(&self) -> anyhow::Result<Loaded> {
+        let loaded = self.load()?;
+        become_owner_of(&loaded.config.data_dir)?;
+        Ok(loaded)
+    }
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the node; this is what happens without a command too
-    Serve,
+    Serve(serve::Arguments),
+    /// End the running node, and wait until it has ended
+    Stop(stop::Arguments),
     /// Make what a first start needs: data folder, encryption secret, admin password, database
     Init(init::Arguments),
     /// Tell whether the node runs and is well; the exit code is 0 then and 1 otherwise
@@ -123,7 +141,9 @@ pub fn run() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
     match &cli.command {
-        None | Some(Command::Serve) => return serve::run(&cli.global),
+        None => return serve::run(&cli.global, &serve::Arguments::default()),
+        Some(Command::Serve(arguments)) => return serve::run(&cli.global, arguments),
+        Some(Command::Stop(arguments)) => stop::run(&cli.global, arguments)?,
         Some(Command::Status(arguments)) => return status::run(&cli.global, arguments),
         Some(Command::UpgradeCheck(arguments)) => {
             return upgrade_check::run(&cli.global, arguments);
@@ -149,18 +169,22 @@ fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
     Ok(runtime.block_on(task))
 }
 
-/// Says what went wrong, a line for each mistake in the configuration.
+/// Says what went wrong.
 fn report(error: &anyhow::Error) -> ExitCode {
+    let (code, text) = in_words(error);
     // A closed standard error leaves the exit code to tell.
-    let mut err = std::io::stderr().lock();
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    ExitCode::from(code)
+}
+
+/// The exit code of an error, and what is said of it: a line for each mistake in the configuration.
+fn in_words(error: &anyhow::Error) -> (u8, String) {
     let Some(config) = error.downcast_ref::<ConfigError>() else {
-        let _ = writeln!(err, "ksnode: {}", on_one_line(error));
-        return ExitCode::FAILURE;
+        return (FAILURE, format!("ksnode: {}\n", on_one_line(error)));
     };
-    for problem in config.problems() {
-        let _ = writeln!(err, "ksnode: {problem}");
-    }
-    ExitCode::from(EX_CONFIG)
+    let lines = config.problems().iter();
+    let lines = lines.map(|problem| format!("ksnode: {problem}\n"));
+    (EX_CONFIG, lines.collect())
 }
 
 /// The error with its causes. Many of our texts name their cause in their middle, before the mend: it is not said again.

@@ -26,8 +26,8 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use answers::{
-    BackupEntry, BackupHealth, CertificateStatus, Counts, NodeStatus, Restored, SharesOf,
-    VerifiedFile,
+    BackupEntry, BackupHealth, CertificateStatus, Counts, NodeStatus, Restored, ServiceStatus,
+    SharesOf, VerifiedFile,
 };
 pub use client::Client;
 pub use desk::{Desk, Facts, Handles, whole_days};

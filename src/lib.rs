@@ -13,7 +13,7 @@
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
 //! | [`identity`] | who is calling: one file per provider behind one trait |
 //! | [`tls`] | where certificates come from, handshakes, and the listener |
-//! | [`service`] | what the operating system sees: logs, signals, process limits, passed sockets, outbound connections |
+//! | [`service`] | what the operating system sees: logs, signals, process limits, the service manager, whose process it is, outbound connections |
 //! | [`store`] | the database: schema and migrations, the writer, the readers |
 //! | [`crypto`] | encryption secret, key ring, sealing; nothing else touches key material |
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |

@@ -10,16 +10,17 @@ mod ports;
 mod restore;
 mod rollback;
 mod schema;
+mod starting;
 mod tasks;
 mod telemetry;
 mod upgrade;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{BackupError, Restorer};
@@ -31,11 +32,12 @@ use crate::http::{
     ALPN, Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, Redirect,
 };
 use crate::identity::IdentityError;
+use crate::service::notify::{Manager, Unit};
 use crate::service::outbound::{Outbound, OutboundError, Timeouts};
 use crate::service::sockets::PassedSockets;
-use crate::store::{KeychainError, StoreError, StoreMetrics};
+use crate::store::{FolderLock, KeychainError, StoreError, StoreMetrics};
 use crate::tls::{
-    CertificateMetrics, Certificates, Gate, ListenError, Supply, SupplyOptions, TlsError,
+    CertificateMetrics, Certificates, Gate, ListenError, Reload, Supply, SupplyOptions, TlsError,
     TlsMetrics, Vault, Vaults, server_config,
 };
 use blueprint::Blueprint;
@@ -44,9 +46,11 @@ pub use open::{Opened, lock, open, open_existing, restore_stopped};
 use ports::{Ports, run_api, run_ops, run_redirect};
 pub use rollback::{RollbackError, rollback_stopped};
 pub use schema::{MIGRATIONS, OLDEST_SCHEMA, WAYS_DOWN};
+use starting::Starting;
 use tasks::Background;
 use telemetry::{Reporter, Telemetry};
 pub use upgrade::{Release, UpgradeCheck, Verdict, check_upgrade};
+use watch::Watch;
 
 /// How long a stopped node still lets somebody finish reading its metrics, or the end of what a command asked for.
 const OPS_PATIENCE: Duration = Duration::from_secs(1);
@@ -115,7 +119,8 @@ pub struct Node {
     ports: Ports,
     gate: Option<Gate>,
     redirect: Redirect,
-    reload: Arc<Notify>,
+    reload: Option<Reload>,
+    manager: Manager,
     max_connections: usize,
     deadline: Duration,
     background: Background,
@@ -123,21 +128,24 @@ pub struct Node {
 
 impl Node {
     /// Opens everything: database, keys, certificate, ports (those of `passed` in place of the configured ones). Nothing
-    /// is answered yet.
+    /// is answered yet. `manager` is told while that takes long.
     ///
     /// # Errors
     /// [`NodeError`]: what is wrong, where, and what to do.
     pub async fn start(
         config: &Config,
         passed: PassedSockets,
+        manager: Manager,
         clock: SharedClock,
     ) -> Result<Self, NodeError> {
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
-        let ports = Ports::bind(config, passed)?;
+        let ports = Ports::bind(config, passed, &manager)?;
         let socket = socket_path(&config.data_dir)?;
         let keeper = open::keeper(config, &clock)?;
         let store_metrics = StoreMetrics::default();
-        let opened = open_with(config, &keeper, store_metrics.clone(), &clock).await?;
+        let starting = Starting::new(manager.clone(), clock.clone());
+        let metrics_of_store = store_metrics.clone();
+        let opened = open_with(config, &keeper, metrics_of_store, &starting, &clock).await?;
         let outbound = Outbound::new(Timeouts::default())?;
         let (restorer, orders) = Restorer::new();
         let blueprint = Blueprint::new(config, restorer, &clock, outbound.clone())?;
@@ -156,8 +164,15 @@ impl Node {
             None => None,
         };
         let desk = desk(&current, &ports, certificates, &clock);
-        let control = ControlServer::bind(&socket, desk.answerer())?;
-        let reload = Arc::new(Notify::new());
+        let control = ControlServer::bind(&socket, desk.clone().answerer())?;
+        let supply = supply.map(|supply| (supply, Reload::default()));
+        let reload = supply.as_ref().map(|(_, reload)| reload.clone());
+        let watch = Watch {
+            manager: manager.clone(),
+            current: current.clone(),
+            desk,
+            clock: clock.clone(),
+        };
         Ok(Self {
             control,
             ops: Ops::new(current.clone(), readiness.clone(), registry),
@@ -169,7 +184,8 @@ impl Node {
                 orders,
                 blueprint,
                 store_metrics,
-                supply: supply.map(|supply| (supply, reload.clone())),
+                supply,
+                watch,
                 clock,
             },
             current,
@@ -178,6 +194,7 @@ impl Node {
             ports,
             gate,
             reload,
+            manager,
             max_connections: config.server.max_connections,
             deadline: config.server.shutdown,
         })
@@ -203,8 +220,13 @@ impl Node {
         ports::address(self.ports.redirect.as_ref())
     }
 
-    /// Notified, it has the node read its certificate's files again.
-    pub fn reload(&self) -> Arc<Notify> {
+    /// The data folder, which is the node's until all clones of this are dropped.
+    pub fn folder(&self) -> FolderLock {
+        self.current.get().store.folder().clone()
+    }
+
+    /// What has the node read its certificate's files again; nothing when it has no certificate.
+    pub fn reload(&self) -> Option<Reload> {
         self.reload.clone()
     }
 
@@ -226,8 +248,10 @@ impl Node {
             &self.front,
             &stop,
         );
+        self.manager.ready("serving");
         stop.cancelled().await;
         self.readiness.set(false);
+        self.manager.stopping();
         tracing::info!(
             seconds = self.deadline.as_secs(),
             "stopping: requests under way may finish"
@@ -328,6 +352,7 @@ fn desk(
         ops_listen: ports::address(ports.ops.as_ref()),
         redirect_listen: ports::address(ports.redirect.as_ref()),
         certificates,
+        unit: Unit::of_process(),
     };
     let current = current.clone();
     Desk::new(facts, clock.clone(), move || {

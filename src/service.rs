@@ -1,7 +1,10 @@
-//! What the operating system sees: logs, signals, process limits, sockets it passes, and the connections that the node makes to
-//! others.
+//! What the operating system sees: logs, signals, process limits, whose process it is, sockets it passes, and the connections
+//! that the node makes to others.
 
+pub mod daemon;
 pub mod logging;
+pub mod notify;
 pub mod outbound;
+pub mod owner;
 pub mod process;
 pub mod sockets;

@@ -33,7 +33,7 @@ pub use files::{
     beside, new_private_file, private_folder, replace_private_file, sync_folder,
     unnamed_private_file,
 };
-pub use folder::FolderLock;
+pub use folder::{FolderLock, Holder};
 pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
@@ -153,13 +153,39 @@ impl StoreError {
     }
 }
 
+/// Felt now and then by whoever waits for a migration, while it goes on. Cheap to clone.
+#[derive(Clone)]
+pub struct Pulse(Arc<dyn Fn() + Send + Sync>);
+
+impl Pulse {
+    /// Calls `beat`, on the thread that works: it must not wait.
+    pub fn new(beat: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(beat))
+    }
+}
+
+/// Nobody feels it.
+impl Default for Pulse {
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl std::fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Pulse")
+    }
+}
+
 /// How a store is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct StoreOptions {
     /// Writes that may wait; one more is refused with [`StoreError::Busy`].
     pub queue_length: usize,
     /// Read-only connections, and so reads that run at once.
     pub readers: usize,
+    /// Told that a migration goes on.
+    pub pulse: Pulse,
 }
 
 impl Default for StoreOptions {
@@ -167,6 +193,7 @@ impl Default for StoreOptions {
         Self {
             queue_length: 4096,
             readers: 2,
+            pulse: Pulse::default(),
         }
     }
 }
@@ -194,7 +221,7 @@ impl Store {
         clock: SharedClock,
     ) -> Result<Self, StoreError> {
         let path = folder.path().join(DATABASE_FILE);
-        let connection = connection::open_writer(&path, migrations)?;
+        let connection = connection::open_writer(&path, migrations, options.pulse)?;
         let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
         let writer = Writer::start(
             connection,

@@ -38,7 +38,7 @@ pub use metrics::{CertificateMetrics, TlsMetrics};
 pub use self_signed::{FILE_NAME as SELF_SIGNED_FILE, Making, make_self_signed};
 pub use server::server_config;
 pub use standing::Standing;
-pub use supply::{Supply, SupplyOptions};
+pub use supply::{Reload, Supply, SupplyOptions};
 
 /// What is wrong with a certificate, its key, or what is made of them. Never tells anything of a key.
 #[derive(Debug, thiserror::Error)]

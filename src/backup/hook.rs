@@ -25,6 +25,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use crate::config;
+use crate::service::owner;
 
 use output::Tail;
 
@@ -107,6 +108,7 @@ fn start(command: &str, file: &Path) -> io::Result<(Child, Receiver)> {
         .arg(file)
         .env_clear()
         .envs(inherited(std::env::vars_os()))
+        .envs(owner::environment())
         .env(FILE_VARIABLE, file)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)

@@ -93,13 +93,17 @@ impl Keeper {
     ///
     /// # Errors
     /// [`BackupError`]: the database is not to be migrated then.
-    pub async fn before_migration(&self, folder: &FolderLock) -> Result<Record, BackupError> {
+    pub async fn before_migration(
+        &self,
+        folder: &FolderLock,
+        progress: &Progress,
+    ) -> Result<Record, BackupError> {
         let _turn = self.turn().await?;
         let record = self.begin(Kind::BeforeMigration)?;
         let node = folder.node_id()?;
         let began = self.0.clock.monotonic();
         let product = self
-            .produce(&record, folder.clone(), node, &Progress::unwatched())
+            .produce(&record, folder.clone(), node, progress)
             .await?;
         self.complete(record, product, began)
     }

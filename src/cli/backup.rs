@@ -103,7 +103,7 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, command: &Command) -> anyhow::Result<()> {
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     super::block_on(async {
         match command {
             Command::Create(output) => create(&config, output.json).await,

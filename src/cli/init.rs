@@ -14,6 +14,7 @@ use crate::config::{
     Environment, FILE_NAME, Overrides, SYSTEM_DATA, SYSTEM_FILE, load, own_folder,
 };
 use crate::node::open;
+use crate::service::owner::become_owner_of;
 
 /// What `ksnode init` takes beside the global flags.
 #[derive(Args, Debug)]
@@ -39,6 +40,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
     for notice in &loaded.notices {
         writeln!(out, "notice: {notice}")?;
     }
+    become_owner_of(&loaded.config.data_dir)?;
     let mut setup = setup::ensure(&loaded.config)?;
     setup.note_database(&loaded.config)?;
     super::block_on(open(&loaded.config, &SystemClock::shared()))??;

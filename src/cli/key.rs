@@ -37,7 +37,7 @@ pub enum Rotate {
 ///
 /// [`crate::config::ConfigError`], [`crate::node::NodeError`].
 pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     let mut out = std::io::stdout().lock();
     match command {
         Command::List => list(&config, &mut out),

@@ -53,7 +53,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     let asks = !arguments.dry_run && !arguments.yes;
     ensure!(
         !asks || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()),

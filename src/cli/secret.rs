@@ -41,7 +41,7 @@ pub struct Arguments {
 /// [`crate::config::ConfigError`], [`NodeError`], or a file cannot be written.
 pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
     let Command::Change(arguments) = command;
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     let mut out = std::io::stdout().lock();
     match &arguments.new {
         Some(new) => super::block_on(change_to(&config, new, &mut out))?,

@@ -1,51 +1,186 @@
 //! `ksnode serve`: run the node.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::sync::Notify;
+use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::Global;
+use super::running::absolute;
 use super::secret::with_way_out;
 use super::setup::{self, Setup};
+use super::text::remark;
 use crate::clock::SystemClock;
 use crate::config::{Loaded, TlsMode};
 use crate::node::Node;
+use crate::service::daemon::{self, Daemon, DaemonOptions, Forked};
+use crate::service::notify::Manager;
+use crate::service::owner::{Account, Keep, OwnerError, become_owner_keeping};
 use crate::service::process::{EndSignals, HangUps};
 use crate::service::sockets::PassedSockets;
 use crate::service::{logging, process};
+use crate::tls::Reload;
 
 /// Threads of the runtime: more than can compute at once, because reads of the database run on them and only half
 /// of them may ever wait for the disk (see the store's readers).
 const WORKERS: usize = 4;
 
+/// What `ksnode serve` takes.
+#[derive(Args, Debug, Default)]
+pub struct Arguments {
+    /// Run in the background, without a service manager; returns when the node serves
+    #[arg(long, requires = "pid_file")]
+    pub daemon: bool,
+    /// Where the number of the process in the background is kept
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub pid_file: Option<PathBuf>,
+    /// What is logged is appended to this file too, beside the files of log.dir
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub log_file: Option<PathBuf>,
+    /// Run as this user [default: the owner of the data folder]
+    #[arg(long, value_name = "NAME", requires = "daemon")]
+    pub user: Option<String>,
+    /// Run in this group [default: the user's]
+    #[arg(long, value_name = "NAME", requires = "daemon")]
+    pub group: Option<String>,
+}
+
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// The configuration is wrong, or the node cannot start.
-pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
+pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens files.
     let passed = PassedSockets::take()?;
-    let Loaded {
-        mut config,
-        notices,
+    let loaded = global.load()?;
+    let Some(pid_file) = arguments.pid_file.as_deref() else {
+        let start = Start {
+            loaded,
+            passed,
+            account: None,
+            background: false,
+        };
+        return serve(start, &mut on_terminal, || {});
+    };
+    serve_as_daemon(loaded, passed, pid_file, arguments)
+}
+
+/// The same in the background. Returns in the process that started it as well, when the node serves or has failed.
+fn serve_as_daemon(
+    loaded: Loaded,
+    passed: PassedSockets,
+    pid_file: &Path,
+    arguments: &Arguments,
+) -> anyhow::Result<ExitCode> {
+    let (user, group) = (arguments.user.as_deref(), arguments.group.as_deref());
+    let named = user.is_some() || group.is_some();
+    let data_dir = &loaded.config.data_dir;
+    let account = named.then(|| Account::for_folder(data_dir, user, group));
+    let account = account.transpose()?;
+    let log_file = arguments.log_file.as_deref().map(absolute).transpose()?;
+    if log_file.is_none() && loaded.config.log.dir.is_none() {
+        remark("nothing will be logged: set log.dir, or name a file with --log-file");
+    }
+    let options = DaemonOptions {
+        pid_file: absolute(pid_file)?,
+        log_file,
+        account: account.clone(),
+    };
+    match daemon::start(&options)? {
+        Forked::Stillborn => Ok(ExitCode::FAILURE),
+        Forked::Launcher(told) if told.code == 0 => {
+            on_terminal(&told.text)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Forked::Launcher(told) => {
+            // A closed standard error leaves the exit code to tell.
+            let _ = std::io::stderr().write_all(told.text.as_bytes());
+            Ok(ExitCode::from(told.code))
+        }
+        Forked::Daemon(daemon) => {
+            let start = Start {
+                loaded,
+                passed,
+                account,
+                background: true,
+            };
+            Ok(be_daemon(start, daemon))
+        }
+    }
+}
+
+fn be_daemon(start: Start, daemon: Daemon) -> ExitCode {
+    let daemon = RefCell::new(daemon);
+    let mut tell = |text: &str| {
+        daemon.borrow_mut().serves(text);
+        Ok(())
+    };
+    serve(start, &mut tell, || daemon.borrow().end()).unwrap_or_else(|error| {
+        let (code, text) = super::in_words(&error);
+        daemon.borrow_mut().failed(code, &text);
+        daemon.borrow().end();
+        ExitCode::from(code)
+    })
+}
+
+/// What a node is started with.
+struct Start {
+    loaded: Loaded,
+    passed: PassedSockets,
+    /// Who it is to be, when somebody was named.
+    account: Option<Account>,
+    /// Whether it runs without a terminal, whose folder is not its own then.
+    background: bool,
+}
+
+impl Start {
+    /// Becomes whoever the node is to be, or the owner of its data.
+    fn change_user(&self) -> Result<Option<Account>, OwnerError> {
+        // The configuration may name low ports.
+        match self.account.clone() {
+            Some(account) => account.become_it(Keep::LowPorts).map(Some),
+            None => become_owner_keeping(&self.loaded.config.data_dir, Keep::LowPorts),
+        }
+    }
+}
+
+/// Serves. `tell` is given the text for the terminal once it does; `at_end` is called at the end of a node that served, while
+/// the data folder is still its own.
+fn serve(
+    start: Start,
+    tell: &mut dyn FnMut(&str) -> std::io::Result<()>,
+    at_end: impl FnOnce(),
+) -> anyhow::Result<ExitCode> {
+    let became = start.change_user()?;
+    let Start {
+        loaded,
+        passed,
+        background,
         ..
-    } = global.load()?;
+    } = start;
+    let mut config = loaded.config;
     let mut setup = setup::ensure(&config)?;
     setup.note_database(&config)?;
+    if background {
+        std::env::set_current_dir(&config.data_dir)?;
+    }
     if let Some(password) = &setup.admin_password {
         config.admin.password = Some(password.clone());
     }
     let clock = SystemClock::shared();
     // Kept until the end: dropping it writes what still waits to be logged.
     let _logging = logging::start(&config.log, clock.clone())?;
+    if let Some(user) = became {
+        tracing::info!(%user, "continuing as the owner of the data folder");
+    }
     process::protect_memory();
     process::raise_open_files();
-    for notice in notices {
+    for notice in loaded.notices {
         tracing::warn!("{notice}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -54,16 +189,20 @@ pub fn run(global: &Global) -> anyhow::Result<ExitCode> {
         .build()
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
-        let node = Node::start(&config, passed, clock)
+        let manager = Manager::of_process();
+        let node = Node::start(&config, passed, manager.clone(), clock)
             .await
             .map_err(|error| with_way_out(error, &config))?;
         let signals = EndSignals::install().context("signals cannot be received")?;
         let stop = CancellationToken::new();
         tokio::spawn(end_on_signal(signals, stop.clone()));
         let hang_ups = HangUps::install().context("signals cannot be received")?;
-        tokio::spawn(reload_on_signal(hang_ups, node.reload()));
-        announce(&setup, &node, &config.tls.mode).context("standard output")?;
+        tokio::spawn(reload_on_signal(hang_ups, node.reload(), manager));
+        tell(&announcement(&setup, &node, &config.tls.mode)?).context("standard output")?;
+        let folder = node.folder();
         let finished = node.run(stop).await;
+        at_end();
+        drop(folder);
         Ok(if finished {
             ExitCode::SUCCESS
         } else {
@@ -78,16 +217,36 @@ async fn end_on_signal(signals: EndSignals, stop: CancellationToken) {
     stop.cancel();
 }
 
-async fn reload_on_signal(mut hang_ups: HangUps, reload: Arc<Notify>) {
+async fn reload_on_signal(mut hang_ups: HangUps, reload: Option<Reload>, manager: Manager) {
     loop {
         hang_ups.received().await;
-        tracing::info!("asked by SIGHUP to read the certificate again, where it is in files");
-        reload.notify_one();
+        manager.reloading();
+        match &reload {
+            Some(reload) => {
+                tracing::info!(
+                    "asked by SIGHUP to read the certificate again, where it is in files"
+                );
+                if !reload.ask().await {
+                    tracing::warn!("the certificate's files are slow to read; that goes on");
+                }
+            }
+            None => {
+                tracing::info!("asked by SIGHUP to read files again; there are none without tls")
+            }
+        }
+        manager.reloaded();
     }
 }
 
-/// Tells where the node is; at its first start also where its things are, and the password once.
-fn announce(setup: &Setup, node: &Node, tls: &TlsMode) -> std::io::Result<()> {
+fn on_terminal(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Logs where the node is, and returns the same for the terminal; at its first start also where its things are, and the
+/// password once.
+fn announcement(setup: &Setup, node: &Node, tls: &TlsMode) -> anyhow::Result<String> {
     let scheme = if node.is_secure() { "https" } else { "http" };
     let urls: Vec<String> = node
         .addresses()
@@ -100,7 +259,7 @@ fn announce(setup: &Setup, node: &Node, tls: &TlsMode) -> std::io::Result<()> {
     };
     let (ops, redirect) = (plain(node.ops_address()), plain(node.redirect_address()));
     tracing::info!(version = crate::VERSION, serving, redirect, ops, "serving");
-    let mut out = std::io::stdout().lock();
+    let mut out = Vec::new();
     setup.tell_what_is_new(&mut out)?;
     writeln!(out, "ksnode serves {serving} (metrics and health: {ops})")?;
     if let (true, Some(url)) = (setup.is_first(), urls.first()) {
@@ -111,7 +270,7 @@ fn announce(setup: &Setup, node: &Node, tls: &TlsMode) -> std::io::Result<()> {
         };
         writeln!(out, "try: curl {insecure}{url}/status")?;
     }
-    out.flush()
+    Ok(String::from_utf8(out)?)
 }
 
 /// An address as a browser on this machine would be given it.

@@ -158,6 +158,7 @@ mod tests {
             version: "1.2.3".into(),
             git_hash: Some("abc".into()),
             process: 7,
+            service: None,
             launched: "2026-11-19T03:00:00.000Z".into(),
             uptime_seconds: 33_120,
             public_key: "ab".repeat(32),

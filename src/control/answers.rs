@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
+use crate::service::notify::Unit;
 use crate::shares::ShareCount;
 use crate::tls::{CertificateFacts, CertificateSource};
 
@@ -188,6 +189,8 @@ pub struct NodeStatus {
     pub git_hash: Option<String>,
     /// Its process.
     pub process: u32,
+    /// The service manager's unit as which it runs; absent when none runs it.
+    pub service: Option<ServiceStatus>,
     /// When it began to serve.
     pub launched: String,
     /// How long ago that is.
@@ -215,6 +218,24 @@ pub struct NodeStatus {
     /// Whether a backup, a verification or a restore is under way.
     #[serde(default)]
     pub busy: bool,
+}
+
+/// The unit as which a service manager runs a node: whoever stops it otherwise sees it started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name, where that is known.
+    pub unit: Option<String>,
+    /// Whether it is one of a user's own (`systemctl --user`).
+    pub of_user: bool,
+}
+
+impl From<Unit> for ServiceStatus {
+    fn from(unit: Unit) -> Self {
+        Self {
+            unit: unit.name,
+            of_user: unit.of_user,
+        }
+    }
 }
 
 /// How many shares of one curve the users of one provider have.
@@ -334,6 +355,23 @@ impl CertificateStatus {
 }
 
 impl NodeStatus {
+    /// All of it in brief, on one line.
+    pub fn line(&self) -> String {
+        let problems = self.problems();
+        if !problems.is_empty() {
+            return format!("WRONG: {}", problems.join("; "));
+        }
+        let shares: u64 = self.key_shares.iter().map(|count| count.shares).sum();
+        let latest = self.backup.latest.as_deref().unwrap_or("none yet");
+        let certificate = self.certificate.as_ref().map_or_else(String::new, |one| {
+            format!(", certificate for {} days", one.days_left)
+        });
+        format!(
+            "well: serving {}, {shares} key shares, backup {latest}{certificate}",
+            self.listen.join(" ")
+        )
+    }
+
     /// What is wrong, for people; nothing when the node is well.
     pub fn problems(&self) -> Vec<String> {
         let backup = &self.backup;

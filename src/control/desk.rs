@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answers::{
-    BackupEntry, CertificateStatus, NodeStatus, Restored, SharesOf, VerifiedFile,
+    BackupEntry, CertificateStatus, NodeStatus, Restored, ServiceStatus, SharesOf, VerifiedFile,
 };
 use super::protocol::Request;
 use super::server::Answerer;
 use crate::backup::{Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
+use crate::service::notify::Unit;
 use crate::shares::KeyShares;
 use crate::store::Store;
 use crate::tls::Certificates;
@@ -53,6 +54,8 @@ pub struct Facts {
     pub redirect_listen: Option<SocketAddr>,
     /// The certificate in use, when the API is served over TLS.
     pub certificates: Option<Certificates>,
+    /// The unit as which a service manager runs the node.
+    pub unit: Option<Unit>,
 }
 
 /// Does what is asked. Cheap to clone.
@@ -91,6 +94,11 @@ impl Desk {
             let desk = self.clone();
             Box::pin(async move { desk.answer(request, &progress).await })
         })
+    }
+
+    /// How the node is, on one line.
+    pub async fn status_line(&self) -> String {
+        self.status(&(self.handles)()).await.line()
     }
 
     async fn answer(&self, request: Request, progress: &Progress) -> Result<Value, String> {
@@ -159,6 +167,7 @@ impl Desk {
             version: facts.version.to_owned(),
             git_hash: facts.git_hash.map(str::to_owned),
             process: std::process::id(),
+            service: facts.unit.clone().map(ServiceStatus::from),
             launched: facts.launched.to_string(),
             uptime_seconds: uptime.as_secs(),
             public_key: hex::encode(handles.public_key),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::starting::Starting;
 use super::{MIGRATIONS, NodeError};
 use crate::backup::{
     BackupOptions, Backups, Keeper, Progress, Record, RestoreReport, RestoreRequest,
@@ -11,6 +12,7 @@ use crate::backup::{
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::Config;
 use crate::crypto::EncryptionSecret;
+use crate::service::notify::Manager;
 use crate::shares::ShareContents;
 use crate::store::{
     DATABASE_FILE, FolderLock, Keychain, KeychainError, OpenKeys, Store, StoreError, StoreMetrics,
@@ -53,27 +55,27 @@ pub(super) fn keeper(config: &Config, clock: &SharedClock) -> Result<Keeper, Nod
 /// # Errors
 /// [`NodeError`].
 pub async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, NodeError> {
-    open_with(
-        config,
-        &keeper(config, clock)?,
-        StoreMetrics::default(),
-        clock,
-    )
-    .await
+    let starting = Starting::new(Manager::default(), clock.clone());
+    let keeper = keeper(config, clock)?;
+    open_with(config, &keeper, StoreMetrics::default(), &starting, clock).await
 }
 
 pub(super) async fn open_with(
     config: &Config,
     keeper: &Keeper,
     metrics: StoreMetrics,
+    starting: &Starting,
     clock: &SharedClock,
 ) -> Result<Opened, NodeError> {
     let folder = lock(config)?;
     let expected = folder.node_id()?;
     // Read before the database is touched: a mistake here leaves no trace.
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
-    let made = before_migration(&folder, &secret, expected, keeper).await?;
-    let options = StoreOptions::default();
+    let made = before_migration(&folder, &secret, expected, keeper, starting).await?;
+    let options = StoreOptions {
+        pulse: starting.pulse(),
+        ..StoreOptions::default()
+    };
     let store = Arc::new(Store::open(
         folder,
         MIGRATIONS,
@@ -128,6 +130,7 @@ async fn before_migration(
     secret: &EncryptionSecret,
     expected: Option<Uuid>,
     keeper: &Keeper,
+    starting: &Starting,
 ) -> Result<Option<Record>, NodeError> {
     let path = folder.path().join(DATABASE_FILE);
     let older = schema_version(&path)?.is_some_and(|found| found < MIGRATIONS.len());
@@ -143,7 +146,7 @@ async fn before_migration(
     Keychain(&connection).open(secret, expected)?;
     drop(connection);
     let record = keeper
-        .before_migration(folder)
+        .before_migration(folder, &starting.progress())
         .await
         .map_err(NodeError::BeforeMigration)?;
     tracing::info!(path = %record.path.display(), "the data was saved before its migration");

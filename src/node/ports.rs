@@ -1,4 +1,7 @@
 //! The node's sockets, and what is served on each.
+//!
+//! A listener is, in this order: what a socket unit has passed for it; what the service manager has kept for it since the
+//! node's last run; bound anew, and then given to the service manager to be kept.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +14,8 @@ use tokio_util::task::TaskTracker;
 use super::NodeError;
 use crate::config::{Config, TlsMode};
 use crate::http::{Front, Ops, Protocol, Redirect, serve_api, serve_ops, serve_redirect};
-use crate::service::sockets::PassedSockets;
+use crate::service::notify::Manager;
+use crate::service::sockets::{KeptSocket, PassedSockets};
 use crate::tls::{self, Gate, ListenError};
 
 /// Connections to the listener of metrics and health.
@@ -31,36 +35,29 @@ pub(super) struct Ports {
 
 impl Ports {
     /// Takes what was passed, and binds the rest as configured.
-    pub(super) fn bind(config: &Config, passed: PassedSockets) -> Result<Self, NodeError> {
+    pub(super) fn bind(
+        config: &Config,
+        passed: PassedSockets,
+        manager: &Manager,
+    ) -> Result<Self, NodeError> {
         if passed.redirect.is_some() && config.tls.mode == TlsMode::Off {
             return Err(NodeError::NothingToRedirectTo);
         }
-        let api = if passed.api.is_empty() {
-            let addresses = config.server.listen.iter();
-            addresses
-                .map(|&address| tls::bind("server.listen", address))
-                .collect::<Result<_, _>>()?
-        } else {
-            let sockets = passed.api.into_iter();
-            sockets
-                .map(|socket| adopt("server.listen", socket))
-                .collect::<Result<_, _>>()?
-        };
-        let one = |key, passed: Option<std::net::TcpListener>, address: Option<SocketAddr>| match (
-            passed, address,
-        ) {
-            (Some(socket), _) => adopt(key, socket).map(Some),
-            (None, Some(address)) => tls::bind(key, address).map(Some),
-            (None, None) => Ok(None),
-        };
+        let listen = ("server.listen", config.server.listen.as_slice());
+        let redirect = ("tls.redirect_listen", config.tls.redirect_listen.as_slice());
+        let ops = ("ops.listen", config.ops.listen.as_slice());
+        let api = adopt(passed.api, listen)?;
+        let redirector = adopt(passed.redirect.into_iter().collect(), redirect)?;
+        let observer = adopt(passed.ops.into_iter().collect(), ops)?;
+        let wanted = [(&api, listen), (&redirector, redirect), (&observer, ops)]
+            .into_iter()
+            .filter(|(adopted, _)| adopted.is_empty())
+            .flat_map(|(_, (_, addresses))| addresses.iter().copied());
+        let mut kept = Kept::fitting(passed.kept, &wanted.collect::<Vec<_>>(), manager);
         Ok(Self {
-            api,
-            redirect: one(
-                "tls.redirect_listen",
-                passed.redirect,
-                config.tls.redirect_listen,
-            )?,
-            ops: one("ops.listen", passed.ops, config.ops.listen)?,
+            api: kept.or_bind(api, listen)?,
+            redirect: kept.or_bind(redirector, redirect)?.pop(),
+            ops: kept.or_bind(observer, ops)?.pop(),
         })
     }
 
@@ -88,12 +85,121 @@ pub(super) fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
     listener?.local_addr().ok()
 }
 
-fn adopt(key: &'static str, socket: std::net::TcpListener) -> Result<TcpListener, ListenError> {
-    let address = socket.local_addr();
-    let adopted = address.and_then(|address| Ok((TcpListener::from_std(socket)?, address)));
-    let (socket, address) = adopted.map_err(|source| ListenError::Passed { key, source })?;
-    tracing::info!(%address, "a socket passed by the service manager takes the place of {key}");
-    Ok(socket)
+/// A key of the configuration, and the addresses that it names.
+type Setting<'a> = (&'static str, &'a [SocketAddr]);
+
+/// Takes what a socket unit has passed in a key's place.
+fn adopt(
+    sockets: Vec<std::net::TcpListener>,
+    (key, configured): Setting<'_>,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let adopt = |socket: std::net::TcpListener| {
+        let address = socket.local_addr();
+        let adopted = address.and_then(|address| Ok((TcpListener::from_std(socket)?, address)));
+        adopted.map_err(|source| ListenError::Passed { key, source })
+    };
+    let adopted: Vec<_> = sockets.into_iter().map(adopt).collect::<Result<_, _>>()?;
+    let mut passed: Vec<SocketAddr> = adopted.iter().map(|(_, address)| *address).collect();
+    let mut configured = configured.to_vec();
+    passed.sort_unstable();
+    configured.sort_unstable();
+    let (passed, configured, same) = (listed(&passed), listed(&configured), passed == configured);
+    if adopted.is_empty() {
+        // Nothing takes the place of anything.
+    } else if same {
+        tracing::info!(
+            passed,
+            "a socket passed by the service manager takes the place of {key}"
+        );
+    } else {
+        tracing::warn!(
+            passed,
+            configured,
+            "a socket passed by the service manager takes the place of {key}, which names another address and is not \
+             used: write the same into the configuration and into the socket unit"
+        );
+    }
+    Ok(adopted.into_iter().map(|(socket, _)| socket).collect())
+}
+
+/// For people.
+fn listed(addresses: &[SocketAddr]) -> String {
+    if addresses.is_empty() {
+        return "none".to_owned();
+    }
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(" ")
+}
+
+/// What the service manager has kept since the last run.
+struct Kept<'a> {
+    sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+    manager: &'a Manager,
+}
+
+impl<'a> Kept<'a> {
+    /// Those that listen where the configuration wants it. The others are closed, here and at the manager: one that is
+    /// left open would be in the way of an address that overlaps its own, and its clients would wait for ever.
+    fn fitting(kept: Vec<KeptSocket>, wanted: &[SocketAddr], manager: &'a Manager) -> Self {
+        let mut sockets: Vec<(SocketAddr, std::net::TcpListener)> = Vec::new();
+        let mut forgotten = false;
+        for KeptSocket { name, socket } in kept {
+            match socket.local_addr() {
+                Ok(address) if wanted.contains(&address) => sockets.push((address, socket)),
+                address => {
+                    let address =
+                        address.map_or_else(|error| error.to_string(), |at| at.to_string());
+                    tracing::info!(
+                        name,
+                        address,
+                        "a socket that was kept fits no address of the configuration and is closed"
+                    );
+                    drop(socket);
+                    manager.forget(&name);
+                    forgotten = true;
+                }
+            }
+        }
+        if forgotten {
+            manager.catch_up();
+        }
+        Self { sockets, manager }
+    }
+
+    /// What was adopted; otherwise the listeners at the configured addresses.
+    fn or_bind(
+        &mut self,
+        adopted: Vec<TcpListener>,
+        (key, addresses): Setting<'_>,
+    ) -> Result<Vec<TcpListener>, ListenError> {
+        if !adopted.is_empty() {
+            return Ok(adopted);
+        }
+        let addresses = addresses.iter();
+        addresses
+            .map(|&address| self.take_or_bind(key, address))
+            .collect()
+    }
+
+    fn take_or_bind(
+        &mut self,
+        key: &'static str,
+        address: SocketAddr,
+    ) -> Result<TcpListener, ListenError> {
+        let place = self.sockets.iter().position(|(at, _)| *at == address);
+        if let Some(place) = place {
+            let (_, socket) = self.sockets.swap_remove(place);
+            tracing::info!(%address, "the socket of {key} was kept by the service manager since the last run");
+            let socket = TcpListener::from_std(socket);
+            return socket.map_err(|source| ListenError::Passed { key, source });
+        }
+        let socket = tls::bind(key, address)?;
+        // Port 0 is another one each time.
+        if address.port() != 0 {
+            self.manager.keep(&KeptSocket::name_for(address), &socket);
+        }
+        Ok(socket)
+    }
 }
 
 /// Serves the API on these sockets until `stop`; over TLS when there is a gate.
@@ -156,3 +262,6 @@ pub(super) async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: Cance
         tls::serve(listener, permits, stop, handler).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,21 @@
 //! What a node does beside answering. A task that fails is logged and tried again; it never takes the node down.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::blueprint::Blueprint;
 use super::restore::Restores;
 use super::telemetry::Telemetry;
+use super::watch::Watch;
 use crate::backup::{BackupError, RestoreOrder};
 use crate::clock::SharedClock;
 use crate::http::Current;
 use crate::store::StoreMetrics;
-use crate::tls::Supply;
+use crate::tls::{Reload, Supply};
 
 /// How often expired sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -41,7 +41,8 @@ pub(super) struct Background {
     pub(super) blueprint: Blueprint,
     pub(super) store_metrics: StoreMetrics,
     /// The certificate's, and what asks for it to be had anew.
-    pub(super) supply: Option<(Supply, Arc<Notify>)>,
+    pub(super) supply: Option<(Supply, Reload)>,
+    pub(super) watch: Watch,
     pub(super) clock: SharedClock,
 }
 
@@ -55,6 +56,7 @@ impl Background {
         start(Box::pin(reseal(current.clone(), restores)));
         start(Box::pin(sweep(current.clone())));
         start(Box::pin(daily_backup(current.clone())));
+        start(Box::pin(self.watch.run()));
         if let Some(interval) = self.check {
             start(Box::pin(check_database(current.clone(), interval)));
         }

@@ -1,8 +1,14 @@
-//! Sockets that were opened by whoever started the process: systemd's socket activation (sd_listen_fds(3)).
+//! Sockets that whoever started the process has passed to it (sd_listen_fds(3)). There are two kinds.
 //!
-//! With them the node needs no right to bind low ports, and no client is turned away while it is restarted.
+//! - Those that the node has opened itself, before: it has the service manager keep a copy of each of its listeners, and is
+//!   given them back at its next start. While it is away clients wait in the kernel's queue, and none is turned away. What
+//!   the configuration says decides all the same: a socket is used when its address is one of those, and is closed when it
+//!   is none.
+//! - Those of a socket unit, which systemd opens before it starts the node. They take the place of configured addresses.
+//!   That was the only way to lose no client in a restart, and is one still: but then two files name addresses, and each
+//!   instance of a template needs a unit more.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 
@@ -11,6 +17,10 @@ const NAMES: &str = "LISTEN_FDNAMES";
 
 /// What a socket is for: its name (`FileDescriptorName=` of the socket unit), and the order of sockets without one.
 const PURPOSES: [&str; 3] = ["api", "redirect", "ops"];
+
+/// What begins the name of a socket that the node has opened itself. Its address follows: sockets are forgotten by their
+/// names, so that each needs its own.
+const KEPT: &str = "held-";
 
 /// A socket that was passed and cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +46,24 @@ pub enum SocketError {
     },
 }
 
-/// The sockets that were passed, by what they are for. Each takes the place of what the configuration would have bound.
+/// A socket that the service manager has kept since an earlier run of the node.
+#[derive(Debug)]
+pub struct KeptSocket {
+    /// The name under which it is kept.
+    pub name: String,
+    /// The socket.
+    pub socket: TcpListener,
+}
+
+impl KeptSocket {
+    /// The name under which a listener at this address is kept. A colon would end it.
+    pub fn name_for(address: SocketAddr) -> String {
+        format!("{KEPT}{address}").replace(':', "_")
+    }
+}
+
+/// The sockets that were passed. Those of a socket unit are told by what they are for, and each takes the place of what the
+/// configuration would have bound.
 #[derive(Debug, Default)]
 pub struct PassedSockets {
     /// The API's.
@@ -45,6 +72,8 @@ pub struct PassedSockets {
     pub redirect: Option<TcpListener>,
     /// The one of metrics and health.
     pub ops: Option<TcpListener>,
+    /// Those that the node itself has opened before.
+    pub kept: Vec<KeptSocket>,
 }
 
 impl PassedSockets {
@@ -74,9 +103,19 @@ impl PassedSockets {
         // Whoever named none of them has meant the order.
         let named = names.iter().any(|name| PURPOSES.contains(name));
         let mut passed = Self::default();
+        let mut order = PURPOSES.iter();
         for (index, socket) in sockets.into_iter().enumerate() {
-            let list = if named { names.as_slice() } else { &PURPOSES };
-            let name = list.get(index).copied().unwrap_or_default();
+            let given = names.get(index).copied().unwrap_or_default();
+            if given.starts_with(KEPT) {
+                let name = given.to_owned();
+                passed.kept.push(KeptSocket { name, socket });
+                continue;
+            }
+            let name = if named {
+                given
+            } else {
+                order.next().copied().unwrap_or_default()
+            };
             match name {
                 "api" => passed.api.push(socket),
                 "redirect" if passed.redirect.is_none() => passed.redirect = Some(socket),
@@ -119,6 +158,48 @@ mod tests {
             Ok((1, true, true))
         );
         assert_eq!(assigned(3, "ops:api:api"), Ok((2, false, true)));
+    }
+
+    #[test]
+    fn sockets_of_the_nodes_own_stand_beside_any_others() {
+        let assign = |count: usize, names: &str| {
+            let sockets = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+            let passed = PassedSockets::assign(sockets.collect(), names).unwrap();
+            let kept: Vec<String> = passed.kept.into_iter().map(|kept| kept.name).collect();
+            (
+                passed.api.len(),
+                passed.redirect.is_some(),
+                passed.ops.is_some(),
+                kept.join(" "),
+            )
+        };
+        assert_eq!(assign(1, "held-a"), (0, false, false, "held-a".into()));
+        // Without a name that tells it, the order is that of the others.
+        assert_eq!(
+            assign(4, "held-a:ksnode.socket:held-b:ksnode.socket"),
+            (1, true, false, "held-a held-b".into())
+        );
+        assert_eq!(
+            assign(3, "held-a:ops:held-a"),
+            (0, false, true, "held-a held-a".into())
+        );
+    }
+
+    #[test]
+    fn names_hold_no_colon_and_tell_addresses_apart() {
+        let addresses = [
+            "127.0.0.1:4201",
+            "[::1]:4201",
+            "[::]:4201",
+            "127.0.0.1:4202",
+        ];
+        let mut names: Vec<String> = addresses
+            .map(|address| KeptSocket::name_for(address.parse().unwrap()))
+            .into();
+        assert_eq!(names[0], "held-127.0.0.1_4201");
+        assert!(names.iter().all(|name| !name.contains(':')), "{names:?}");
+        names.dedup();
+        assert_eq!(names.len(), addresses.len());
     }
 
     #[test]

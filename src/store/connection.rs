@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::StoreError;
+use super::{Pulse, StoreError};
 
 /// "KSND": marks a file as a ksnode database (SQLite file format, section 1.3, offset 68).
 pub const APPLICATION_ID: i32 = 0x4B53_4E44;
@@ -18,11 +18,18 @@ const STATEMENTS: usize = 64;
 /// What the file of the write-ahead log keeps on the disk once it is started anew.
 const LOG_BYTES: i64 = 64 << 20;
 
+/// Instructions of SQLite's machine between two beats of a migration's pulse: some milliseconds.
+const INSTRUCTIONS: i32 = 100_000;
+
 /// How long a statement waits for another connection's lock.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens the connection that writes, creating or migrating the database.
-pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+pub(super) fn open_writer(
+    path: &Path,
+    migrations: &[&str],
+    pulse: Pulse,
+) -> Result<Connection, StoreError> {
     if is_there(path)? {
         refuse_foreign(path, migrations.len())?;
     } else {
@@ -43,7 +50,15 @@ pub(super) fn open_writer(path: &Path, migrations: &[&str]) -> Result<Connection
     // A backup under load lets the log grow while it copies; when it is started anew it is cut to this again.
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     connection.pragma_update(None, "cache_size", -12 * 1024)?;
+    connection.progress_handler(
+        INSTRUCTIONS,
+        Some(move || {
+            (pulse.0)();
+            false
+        }),
+    )?;
     migrate(&mut connection, migrations)?;
+    connection.progress_handler(0, None::<fn() -> bool>)?;
     Ok(connection)
 }
 
@@ -204,15 +219,15 @@ mod tests {
     fn migrates_an_older_database_and_refuses_a_newer_one_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ksnode.db");
-        drop(open_writer(&path, &[ONE]).unwrap());
-        let migrated = open_writer(&path, &[ONE, TWO]).unwrap();
+        drop(open_writer(&path, &[ONE], Pulse::default()).unwrap());
+        let migrated = open_writer(&path, &[ONE, TWO], Pulse::default()).unwrap();
         migrated
             .execute("INSERT INTO two DEFAULT VALUES", [])
             .unwrap();
         drop(migrated);
 
         let before = std::fs::read(&path).unwrap();
-        let error = open_writer(&path, &[ONE]).unwrap_err();
+        let error = open_writer(&path, &[ONE], Pulse::default()).unwrap_err();
         assert!(matches!(
             error,
             StoreError::Newer {
@@ -247,7 +262,7 @@ mod tests {
             let from = folder.path().join(format!("killed.db{ending}"));
             std::fs::copy(from, folder.path().join(format!("ksnode.db{ending}"))).unwrap();
         }
-        let opened = open_writer(&path, &[ONE]).unwrap();
+        let opened = open_writer(&path, &[ONE], Pulse::default()).unwrap();
         let tables: i64 = opened
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
@@ -271,7 +286,7 @@ mod tests {
         for path in [other, text] {
             let before = std::fs::read(&path).unwrap();
             assert!(matches!(
-                open_writer(&path, &[ONE]),
+                open_writer(&path, &[ONE], Pulse::default()),
                 Err(StoreError::NotOurs { .. })
             ));
             assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -282,13 +297,14 @@ mod tests {
     fn a_failing_migration_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ksnode.db");
-        drop(open_writer(&path, &[ONE]).unwrap());
+        drop(open_writer(&path, &[ONE], Pulse::default()).unwrap());
         let broken = open_writer(
             &path,
             &[ONE, "CREATE TABLE three (id); CREATE TABLE one (id);"],
+            Pulse::default(),
         );
         assert!(matches!(broken, Err(StoreError::Migration(_))));
-        let again = open_writer(&path, &[ONE]).unwrap();
+        let again = open_writer(&path, &[ONE], Pulse::default()).unwrap();
         let tables: i64 = again
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
@@ -296,11 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn a_long_migration_has_a_pulse_and_the_work_after_it_has_none() {
+        const LONG: &str =
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+            SELECT max(i) FROM n;";
+        let folder = tempfile::tempdir().unwrap();
+        let beats = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = beats.clone();
+        let pulse = Pulse::new(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        });
+        let long = format!("CREATE TABLE long AS {LONG}");
+        let opened = open_writer(&folder.path().join("ksnode.db"), &[&long], pulse).unwrap();
+        let felt = beats.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(felt > 0);
+        opened.execute_batch(&LONG.replace("max", "min")).unwrap();
+        assert_eq!(beats.load(std::sync::atomic::Ordering::Relaxed), felt);
+    }
+
+    #[test]
     fn the_database_is_private_and_a_reader_cannot_write() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ksnode.db");
-        let _writer = open_writer(&path, &[ONE]).unwrap();
+        let _writer = open_writer(&path, &[ONE], Pulse::default()).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600

@@ -1,7 +1,7 @@
 //! The data folder: private to its owner, and one process's at a time.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,15 @@ const NODE_ID_FILE: &str = "node-id";
 pub struct FolderLock {
     folder: PathBuf,
     _file: Arc<File>,
+}
+
+/// Who has a data folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// It is free, or not there.
+    Nobody,
+    /// A process, by its number when it left one.
+    Process(Option<u32>),
 }
 
 impl FolderLock {
@@ -60,6 +69,25 @@ impl FolderLock {
         })
     }
 
+    /// Who has the folder. Nothing is made or taken for the question.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn holder(folder: &Path) -> Result<Holder, StoreError> {
+        let path = folder.join(LOCK_FILE);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_absence(error.kind()) => return Ok(Holder::Nobody),
+            Err(error) => return Err(StoreError::io(&path, error)),
+        };
+        // Shared: two who ask do not see each other.
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Holder::Nobody),
+            Err(TryLockError::WouldBlock) => Ok(Holder::Process(holder(&mut file))),
+            Err(TryLockError::Error(error)) => Err(StoreError::io(&path, error)),
+        }
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.folder
@@ -92,6 +120,10 @@ impl FolderLock {
     }
 }
 
+fn is_absence(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.rewind().ok()?;
@@ -109,13 +141,18 @@ mod tests {
     fn one_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("data");
+        assert_eq!(FolderLock::holder(&folder).unwrap(), Holder::Nobody);
+        assert!(!folder.exists());
         let first = FolderLock::take(&folder).unwrap();
+        let own = Holder::Process(Some(std::process::id()));
+        assert_eq!(FolderLock::holder(&folder).unwrap(), own);
         let error = FolderLock::take(&folder).unwrap_err();
         assert!(
             error.to_string().contains(&std::process::id().to_string()),
             "{error}"
         );
         drop(first);
+        assert_eq!(FolderLock::holder(&folder).unwrap(), Holder::Nobody);
         FolderLock::take(&folder).unwrap();
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::acme::{Acme, Vaults};
 use super::files::{Files, LOOK, Reloading};
@@ -16,6 +17,45 @@ use crate::config::{Tls, TlsMode};
 
 /// How often a certificate of the node's own is looked at.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60 * 60);
+
+/// How long whoever asks for a reload waits for it: files may be on a disk that does not answer.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks for the certificate to be had anew. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    asked: Arc<Notify>,
+    /// How often it was done.
+    done: watch::Sender<u64>,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            asked: Arc::default(),
+            done: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Reload {
+    /// Asks, and returns when files were read; when an authority is to be asked, once that is begun. Returns false when
+    /// that took too long: it goes on.
+    pub async fn ask(&self) -> bool {
+        let mut done = self.done.subscribe();
+        self.asked.notify_one();
+        timeout(RELOAD_PATIENCE, done.changed()).await.is_ok()
+    }
+
+    async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    fn is_done(&self) {
+        self.done
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
 
 /// What a supply works with.
 #[derive(Debug)]
@@ -119,12 +159,22 @@ impl Supply {
 
     /// Keeps the certificate fresh until it is dropped. `reload` asks for it to be had anew at once; `restored` changes
     /// when another database is in place.
-    pub async fn run(self, reload: Arc<Notify>, restored: watch::Receiver<u64>) {
+    pub async fn run(self, reload: Reload, restored: watch::Receiver<u64>) {
         let telling = standing::tell(self.certificates.clone(), self.clock);
         let keeping = async {
             match self.source {
                 Source::Files(reloading) => keep_files(reloading, &reload).await,
-                Source::Acme(acme) => acme.run(&reload, restored).await,
+                Source::Acme(acme) => {
+                    let asked = Notify::new();
+                    let passing_on = async {
+                        loop {
+                            reload.asked().await;
+                            asked.notify_one();
+                            reload.is_done();
+                        }
+                    };
+                    tokio::join!(acme.run(&asked, restored), passing_on);
+                }
                 Source::SelfSigned(own) => keep_own(own, &self.certificates, &reload).await,
             }
         };
@@ -132,11 +182,11 @@ impl Supply {
     }
 }
 
-async fn keep_files(mut reloading: Box<Reloading>, reload: &Notify) {
+async fn keep_files(mut reloading: Box<Reloading>, reload: &Reload) {
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(LOOK) => false,
-            () = reload.notified() => true,
+            () = reload.asked() => true,
         };
         // Files may be on a disk that does not answer.
         let read = tokio::task::spawn_blocking(move || {
@@ -154,15 +204,18 @@ async fn keep_files(mut reloading: Box<Reloading>, reload: &Notify) {
                 return;
             }
         };
+        if asked {
+            reload.is_done();
+        }
     }
 }
 
-async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Notify) {
+async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Reload) {
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(RENEWAL_LOOK) => {}
-            () = reload.notified() => {}
-        }
+        let asked = tokio::select! {
+            () = tokio::time::sleep(RENEWAL_LOOK) => false,
+            () = reload.asked() => true,
+        };
         match own.ensure() {
             Ok((certificate, _)) => {
                 if certificate.fingerprint != certificates.facts().fingerprint {
@@ -170,6 +223,9 @@ async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Notify)
                 }
             }
             Err(error) => certificates.failed(&error),
+        }
+        if asked {
+            reload.is_done();
         }
     }
 }

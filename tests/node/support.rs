@@ -51,6 +51,7 @@ impl Setup {
             config: String::new(),
             listen: "127.0.0.1:0".into(),
         }
+        .env("KSNODE_OPS__LISTEN", "127.0.0.1:0")
         .env("KSNODE_SERVER__RATE_LIMIT", "0")
         .env("KSNODE_SERVER__ADMIN_RATE_LIMIT", "0")
         .env("KSNODE_IDENTITY__TELEGRAM__BOT_TOKEN", BOT_TOKEN)
@@ -102,7 +103,6 @@ impl Setup {
     fn command(&self) -> Command {
         let mut command = run(&self.program, &self.home);
         command.envs(self.env.iter().cloned());
-        command.env("KSNODE_OPS__LISTEN", "127.0.0.1:0");
         if !self.config.is_empty() {
             let path = self.home.join("ksnode.toml");
             std::fs::write(&path, &self.config).unwrap();
@@ -182,6 +182,8 @@ impl Setup {
             .stderr(stderr)
             .spawn()
             .unwrap();
+        // The files that it was given are its alone from here on.
+        drop(command);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut printed = String::new();
         let (url, ops) = loop {

@@ -11,7 +11,7 @@ fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
     let lock = FolderLock::take(folder.path()).unwrap();
     let options = StoreOptions {
         queue_length,
-        readers: 2,
+        ..StoreOptions::default()
     };
     Arc::new(
         Store::open(
