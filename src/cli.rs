@@ -4,6 +4,7 @@
 //! wrong, which service managers are told not to answer with a restart.
 
 pub mod backup;
+pub mod completions;
 pub mod config;
 pub mod dotenv;
 pub mod files;
@@ -128,6 +129,11 @@ pub enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// Print the completions of a shell, for packages and for those who installed without one
+    Completions(completions::Arguments),
+    /// Write the manual pages into a folder, for packages
+    #[command(hide = true)]
+    Manual(completions::Manual),
 }
 
 /// Parses the command line of this process and does what it says.
@@ -156,6 +162,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,
         Some(Command::Key(command)) => key::run(&cli.global, command)?,
         Some(Command::Config(command)) => config::run(&cli.global, command)?,
+        Some(Command::Completions(arguments)) => completions::run(arguments)?,
+        Some(Command::Manual(arguments)) => completions::write_manual(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,31 @@
+# Stops the nodes and leaves a verified backup of each. Which file that is, is written beside the database: only that lets a
+# purge delete the database (after-purge.sh).
+before_remove() {
+    for node in $(nodes); do
+        if has_systemd; then
+            unit=$(unit_of "$node")
+            # After an installation that failed half-way there may be no such unit.
+            systemctl disable --now "$unit" || systemctl stop "$unit" || true
+        fi
+        # Started by hand, or by another service manager: it would go on writing to files that a purge deletes.
+        if ksnode $(flags_of "$node") status --json 2>/dev/null | grep -q '"running": true'; then
+            fail "not removed: a node still runs; stop it first, for example by: ksnode stop"
+        fi
+        last_backup "$node"
+    done
+}
+
+last_backup() {
+    data=/var/lib/ksnode$(ending_of "$1")
+    [ -e "$data/ksnode.db" ] || return 0
+    rm -f "$data/backup-before-removal"
+    if answer=$(ksnode $(flags_of "$1") backup create --json); then
+        file=$(printf '%s\n' "$answer" | sed -n 's/^ *"path": *"\(.*\)",\{0,1\}$/\1/p' | head -n 1)
+        if [ -s "$file" ]; then
+            printf '%s\n' "$file" >"$data/backup-before-removal"
+            say "a last backup, verified: $file"
+            return 0
+        fi
+    fi
+    say "no last backup of $data could be made; the data stays there, and purging will not delete it"
+}
