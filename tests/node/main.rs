@@ -34,6 +34,7 @@ mod control;
 mod damage;
 mod envelope;
 mod full_disk;
+mod guide;
 mod identities;
 mod issuer;
 mod keys;
