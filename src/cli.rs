@@ -10,6 +10,7 @@ pub mod dotenv;
 pub mod files;
 pub mod init;
 pub mod key;
+pub mod manual;
 pub mod progress;
 pub mod restore;
 pub mod rollback;
@@ -133,7 +134,7 @@ pub enum Command {
     Completions(completions::Arguments),
     /// Write the manual pages into a folder, for packages
     #[command(hide = true)]
-    Manual(completions::Manual),
+    Manual(manual::Arguments),
 }
 
 /// Parses the command line of this process and does what it says.
@@ -163,7 +164,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Key(command)) => key::run(&cli.global, command)?,
         Some(Command::Config(command)) => config::run(&cli.global, command)?,
         Some(Command::Completions(arguments)) => completions::run(arguments)?,
-        Some(Command::Manual(arguments)) => completions::write_manual(arguments)?,
+        Some(Command::Manual(arguments)) => manual::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -55,6 +55,9 @@ use watch::Watch;
 /// How long a stopped node still lets somebody finish reading its metrics, or the end of what a command asked for.
 const OPS_PATIENCE: Duration = Duration::from_secs(1);
 
+/// What a node's end takes beside the deadline of its requests: copies and commands that end, the log that is folded in.
+const ENDING: Duration = Duration::from_secs(60);
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -159,10 +162,8 @@ impl Node {
         let options = front_options(config);
         let front = Front::new(current.clone(), options, metrics, clock.clone())?;
         let certificates = supply.as_ref().map(|supply| supply.certificates().clone());
-        let gate = match &supply {
-            Some(supply) => Some(gate(supply, &front, &mut registry)?),
-            None => None,
-        };
+        let gate = supply.as_ref().map(|one| gate(one, &front, &mut registry));
+        let gate = gate.transpose()?;
         let desk = desk(&current, &ports, certificates, &clock);
         let control = ControlServer::bind(&socket, desk.clone().answerer())?;
         let supply = supply.map(|supply| (supply, Reload::default()));
@@ -234,7 +235,6 @@ impl Node {
     pub async fn run(self, stop: CancellationToken) -> bool {
         // Everything is open, and who comes now is answered.
         self.readiness.set(true);
-        let background = self.background.start(&stop);
         // Health is answered until the very end, so that a stop can be watched.
         let ops_stop = CancellationToken::new();
         let ops = tokio::spawn(run_ops(self.ports.ops, self.ops, ops_stop.clone()));
@@ -248,10 +248,12 @@ impl Node {
             &self.front,
             &stop,
         );
+        // Before the tasks: one of them tells the manager more.
         self.manager.ready("serving");
+        let background = self.background.start(&stop);
         stop.cancelled().await;
         self.readiness.set(false);
-        self.manager.stopping();
+        self.manager.stopping(self.deadline.saturating_add(ENDING));
         tracing::info!(
             seconds = self.deadline.as_secs(),
             "stopping: requests under way may finish"

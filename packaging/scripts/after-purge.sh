@@ -20,7 +20,7 @@ after_purge() {
 # $1: the data folder, $2: what the node's folders end with, "" or "-NAME".
 purge_data() {
     if [ -e "$1/ksnode.db" ]; then
-        if ! backup=$(backup_of "$1"); then
+        if ! backup=$(backup_of "$1" "$2"); then
             say "$1 is kept: no verified backup of just what is in it was left behind"
             return 0
         fi
@@ -35,12 +35,12 @@ purge_data() {
         say "$1 is deleted; its last backup is $backup"
     fi
     rm -rf "$1" "/var/log/ksnode$2"
-    rm -f "/etc/ksnode/${2#-}/ksnode.toml"
+    rm -f "/etc/ksnode/${2#-}/ksnode.toml" "$(mark_of "$2")"
 }
 
 # The backup that was made at the removal, unless it is gone or the database was changed since.
 backup_of() {
-    mark=$1/backup-before-removal
+    mark=$(mark_of "$2")
     [ -e "$mark" ] || return 1
     [ -z "$(find "$1" -maxdepth 1 -name 'ksnode.db*' -newer "$mark" -size +0)" ] || return 1
     backup=$(cat "$mark")

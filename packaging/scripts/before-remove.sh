@@ -1,5 +1,5 @@
-# Stops the nodes and leaves a verified backup of each. Which file that is, is written beside the database: only that lets a
-# purge delete the database (after-purge.sh).
+# Stops the nodes and leaves a verified backup of each. Only the note of which file that is lets a purge delete the database
+# (after-purge.sh).
 before_remove() {
     for node in $(nodes); do
         if has_systemd; then
@@ -17,12 +17,14 @@ before_remove() {
 
 last_backup() {
     data=/var/lib/ksnode$(ending_of "$1")
+    mark=$(mark_of "$(ending_of "$1")")
+    rm -f "$mark"
     [ -e "$data/ksnode.db" ] || return 0
-    rm -f "$data/backup-before-removal"
     if answer=$(ksnode $(flags_of "$1") backup create --json); then
         file=$(printf '%s\n' "$answer" | sed -n 's/^ *"path": *"\(.*\)",\{0,1\}$/\1/p' | head -n 1)
         if [ -s "$file" ]; then
-            printf '%s\n' "$file" >"$data/backup-before-removal"
+            mkdir -p /var/lib/misc
+            printf '%s\n' "$file" >"$mark"
             say "a last backup, verified: $file"
             return 0
         fi

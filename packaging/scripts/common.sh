@@ -22,3 +22,7 @@ nodes() {
 unit_of() { if [ "$1" = - ]; then echo ksnode.service; else echo "ksnode@$1.service"; fi; }
 flags_of() { if [ "$1" != - ]; then echo "--instance $1"; fi; }
 ending_of() { if [ "$1" != - ]; then echo "-$1"; fi; }
+
+# Where it is written which backup was made of a node at its removal; $1: what its folders' names end with. Not in a folder of
+# the node's user, who could have root write somewhere else.
+mark_of() { echo "/var/lib/misc/ksnode$1.last-backup"; }

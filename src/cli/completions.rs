@@ -1,7 +1,4 @@
-//! `ksnode completions` and `ksnode manual`: what packages install beside the program, made from the command line's own
-//! definition, so that it cannot tell of flags that are not there.
-
-use std::path::PathBuf;
+//! `ksnode completions`: made from the command line's own definition.
 
 use anyhow::Context;
 use clap::{Args, CommandFactory};
@@ -17,14 +14,6 @@ pub struct Arguments {
     pub shell: Shell,
 }
 
-/// What `ksnode manual` takes.
-#[derive(Args, Debug)]
-pub struct Manual {
-    /// The folder that the pages are written into
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-}
-
 /// Prints the completions.
 ///
 /// # Errors
@@ -37,35 +26,4 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .shell
         .try_generate(&command, &mut std::io::stdout().lock())
         .context("standard output")
-}
-
-/// Writes a page of the manual for the program and one for each command: `ksnode.1`, `ksnode-backup-create.1`.
-///
-/// # Errors
-/// The folder cannot be written.
-pub fn write_manual(arguments: &Manual) -> anyhow::Result<()> {
-    let folder = &arguments.folder;
-    std::fs::create_dir_all(folder)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
-        .with_context(|| format!("the manual cannot be written to {}", folder.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_command_has_a_page_unless_it_is_hidden() {
-        let folder = tempfile::tempdir().unwrap();
-        let arguments = Manual {
-            folder: folder.path().join("man1"),
-        };
-        write_manual(&arguments).unwrap();
-        let page = |name: &str| std::fs::read_to_string(arguments.folder.join(name));
-        assert!(page("ksnode.1").unwrap().contains("A key share node"));
-        assert!(page("ksnode-backup-create.1").unwrap().contains("verified"));
-        for hidden in ["ksnode-manual.1", "ksnode-help.1"] {
-            assert!(page(hidden).is_err(), "{hidden}");
-        }
-    }
 }

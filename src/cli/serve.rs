@@ -122,8 +122,9 @@ fn be_daemon(start: Start, daemon: Daemon) -> ExitCode {
     };
     serve(start, &mut tell, || daemon.borrow().end()).unwrap_or_else(|error| {
         let (code, text) = super::in_words(&error);
-        daemon.borrow_mut().failed(code, &text);
+        // Before it is told: whoever hears of it may try again at once.
         daemon.borrow().end();
+        daemon.borrow_mut().failed(code, &text);
         ExitCode::from(code)
     })
 }
@@ -193,11 +194,7 @@ fn serve(
         let node = Node::start(&config, passed, manager.clone(), clock)
             .await
             .map_err(|error| with_way_out(error, &config))?;
-        let signals = EndSignals::install().context("signals cannot be received")?;
-        let stop = CancellationToken::new();
-        tokio::spawn(end_on_signal(signals, stop.clone()));
-        let hang_ups = HangUps::install().context("signals cannot be received")?;
-        tokio::spawn(reload_on_signal(hang_ups, node.reload(), manager));
+        let stop = obey_signals(&node, manager)?;
         tell(&announcement(&setup, &node, &config.tls.mode)?).context("standard output")?;
         let folder = node.folder();
         let finished = node.run(stop).await;
@@ -209,6 +206,17 @@ fn serve(
             ExitCode::FAILURE
         })
     })
+}
+
+/// From here on signals are obeyed. Returns what ends the node.
+fn obey_signals(node: &Node, manager: Manager) -> anyhow::Result<CancellationToken> {
+    let refused = "signals cannot be received";
+    let stop = CancellationToken::new();
+    let signals = EndSignals::install().context(refused)?;
+    tokio::spawn(end_on_signal(signals, stop.clone()));
+    let hang_ups = HangUps::install().context(refused)?;
+    tokio::spawn(reload_on_signal(hang_ups, node.reload(), manager));
+    Ok(stop)
 }
 
 async fn end_on_signal(signals: EndSignals, stop: CancellationToken) {

@@ -140,17 +140,21 @@ impl Manager {
         }
     }
 
-    /// The node ends.
-    pub fn stopping(&self) {
-        self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    /// The node ends, and is not to be killed for so long from now: the configuration may give requests more time than the
+    /// manager does.
+    pub fn stopping(&self, time: Duration) {
+        self.tell(&[
+            NotifyState::Stopping,
+            NotifyState::ExtendTimeoutUsec(micros(time)),
+            NotifyState::Status("stopping"),
+        ]);
     }
 
     /// A start goes on, and is not to be given up for so long from now.
     pub fn goes_on(&self, time: Duration, status: &str) {
-        let time = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
         let status = on_one_line(status);
         self.tell(&[
-            NotifyState::ExtendTimeoutUsec(time),
+            NotifyState::ExtendTimeoutUsec(micros(time)),
             NotifyState::Status(&status),
         ]);
     }
@@ -211,6 +215,11 @@ impl Manager {
     }
 }
 
+/// More than an hour does not fit, and is cut.
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
 /// A line break would begin another variable of the message.
 fn on_one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
@@ -269,7 +278,7 @@ mod tests {
         manager.alive();
         manager.keep("held-1", &socket);
         manager.forget("held-1");
-        manager.stopping();
+        manager.stopping(Duration::from_secs(80));
         let messages: Vec<_> = messages.try_iter().collect();
         let texts: Vec<&str> = messages.iter().map(|(text, _)| text.as_str()).collect();
         assert_eq!(
@@ -280,7 +289,7 @@ mod tests {
                 "WATCHDOG=1",
                 "FDSTORE=1\nFDNAME=held-1",
                 "FDSTOREREMOVE=1\nFDNAME=held-1",
-                "STOPPING=1\nSTATUS=stopping",
+                "STOPPING=1\nEXTEND_TIMEOUT_USEC=80000000\nSTATUS=stopping",
             ]
         );
         let with_files: Vec<usize> = messages.iter().map(|(_, files)| *files).collect();

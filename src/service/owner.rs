@@ -171,7 +171,7 @@ impl Account {
     pub fn owning(path: &Path) -> Result<Option<Self>, OwnerError> {
         match path.metadata() {
             Ok(found) => Ok(Some(Self::of(found.uid(), found.gid()))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absence(error.kind()) => Ok(None),
             Err(source) => Err(OwnerError::Unseen {
                 path: path.to_owned(),
                 source,
@@ -209,6 +209,11 @@ impl Account {
         // A process changes once: it is not root afterwards.
         Ok(BECOME.get_or_init(|| self).clone())
     }
+}
+
+/// Below a file there is nothing either; whoever makes the folder says what is wrong with that.
+fn is_absence(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 /// Who this process has become.

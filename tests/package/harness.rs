@@ -39,3 +39,19 @@ fn a_machine_without_systemd_runs_commands() {
     assert_eq!(machine.run("test -d /run/systemd/system").code, Some(1));
     assert_eq!(machine.ok("id -u"), "0");
 }
+
+#[test]
+fn a_command_in_a_machine_has_no_power_over_this_one() {
+    for machine in [Machine::boot(), Machine::without_systemd()] {
+        let capabilities = |process| {
+            machine.ok(&format!(
+                "grep -E 'Cap(Prm|Eff|Bnd)' /proc/{process}/status"
+            ))
+        };
+        assert_eq!(capabilities("self"), capabilities("1"));
+        // Bit 16 loads modules, 25 sets the clock.
+        let own = machine.ok("sed -n 's/CapBnd:[[:space:]]*//p' /proc/self/status");
+        let own = u64::from_str_radix(&own, 16).unwrap();
+        assert_eq!(own & (1 << 16 | 1 << 25), 0, "{own:x}");
+    }
+}

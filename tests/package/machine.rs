@@ -110,6 +110,9 @@ impl Machine {
         let mut command = Command::new("timeout");
         command.args(["--kill-after=5", COMMAND_SECONDS, "nsenter", "--all"]);
         command.args(["--target", &self.init.to_string()]);
+        // Who enters keeps all capabilities of this machine's root, and could set its clock or load modules: what the
+        // container's own root may not do is given up before anything of the script runs.
+        command.args(["setpriv", "--bounding-set", &self.given_up()]);
         // What a login of root has, and nothing of the test's own environment.
         command.args(["env", "-i", "HOME=/root", "USER=root", "LANG=C.UTF-8"]);
         command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -117,6 +120,15 @@ impl Machine {
         command.args([&format!("cd /root; umask 022\n{script}")]);
         command.stdin(Stdio::null());
         command
+    }
+
+    /// The capabilities that this machine's root has and the container's does not, as setpriv takes them.
+    fn given_up(&self) -> String {
+        let (own, inside) = (bounding_set("self"), bounding_set(&self.init.to_string()));
+        let missing = (0..u64::BITS).filter(|bit| (own & !inside) >> bit & 1 == 1);
+        let missing: Vec<String> = missing.map(|bit| format!("-cap_{bit}")).collect();
+        assert!(!missing.is_empty(), "a container with all capabilities");
+        missing.join(",")
     }
 
     /// Where this machine sees a file of the machine's.
@@ -244,6 +256,13 @@ fn start(folder: &TempDir, group: &Group, arguments: &[&str]) -> Child {
         .stderr(console)
         .spawn()
         .unwrap()
+}
+
+/// The capabilities that a process and its descendants can have, a bit each.
+fn bounding_set(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
 }
 
 /// The process of this name among those that `process` started; theirs count too.

@@ -10,7 +10,7 @@ const INCLUDED: &str =
     "adduser,ca-certificates,curl,dbus,iproute2,kmod,procps,rpm,sudo,systemd,systemd-sysv,udev";
 
 /// How the root is made; a new number makes it again.
-const MAKE: u32 = 2;
+const MAKE: u32 = 3;
 
 /// The folder of everything that is built.
 pub fn target() -> &'static Path {
@@ -56,6 +56,11 @@ pub fn debian() -> PathBuf {
     // debootstrap takes these two from this machine.
     std::fs::write(root.join("etc/hostname"), "debian\n").unwrap();
     let _ = std::fs::remove_file(root.join("etc/resolv.conf"));
+    std::fs::write(
+        root.join("etc/hosts"),
+        "127.0.0.1 localhost\n127.0.1.1 debian\n",
+    )
+    .unwrap();
     std::fs::write(&stamp, ingredients).unwrap();
     root
 }

@@ -29,6 +29,7 @@ fn the_service_can_do_what_it_needs_and_nothing_else() {
         "trace a process",
         "write a program",
         "run what it wrote into memory",
+        "listen below port 1024",
     ] {
         assert!(
             free.contains(&format!("attempt: {attempt}: succeeds")),

@@ -41,6 +41,14 @@ fn start(setup: &Setup, home: &Path, more: &[&str]) -> Output {
     setup.run(&line)
 }
 
+/// Waits until the daemon has logged this: records are written some milliseconds after their cause.
+fn logs(home: &Path, text: &str) -> String {
+    wait_for(text, || {
+        let log = std::fs::read_to_string(home.join("node.log")).unwrap();
+        log.contains(text).then_some(log)
+    })
+}
+
 #[test]
 fn a_daemon_serves_when_its_command_returns_and_is_stopped_by_another() {
     let home = tempfile::tempdir().unwrap();
@@ -56,11 +64,8 @@ fn a_daemon_serves_when_its_command_returns_and_is_stopped_by_another() {
     assert!(printed(&status).contains(&format!("process {}", running.0)));
     let folder = std::fs::read_link(format!("/proc/{}/cwd", running.0)).unwrap();
     assert_eq!(folder, setup.data("").canonicalize().unwrap());
-    let log = std::fs::read_to_string(home.path().join("node.log")).unwrap();
-    assert!(
-        log.contains("serving") && !log.contains("admin password"),
-        "{log}"
-    );
+    let log = logs(home.path(), "serving");
+    assert!(!log.contains("admin password"), "{log}");
 
     let again = start(&setup, home.path(), &[]);
     refused(
@@ -86,8 +91,7 @@ fn a_daemon_serves_when_its_command_returns_and_is_stopped_by_another() {
     let stopped = printed(&setup.run(&["stop"]));
     assert_eq!(stopped, format!("stopped: process {}\n", running.0));
     assert!(!home.path().join("node.pid").exists());
-    let log = std::fs::read_to_string(home.path().join("node.log")).unwrap();
-    assert!(log.contains("asked to stop"), "{log}");
+    logs(home.path(), "asked to stop");
     // And at once again.
     printed(&start(&setup, home.path(), &[]));
     let _running = Running::of(&home.path().join("node.pid"));
