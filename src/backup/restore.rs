@@ -89,6 +89,8 @@ impl Restorer {
 pub struct PreparedRestore {
     keeper: Keeper,
     folder: FolderLock,
+    /// The backup is of another node than the database that it replaces, which holds nothing.
+    of_another: bool,
     candidate: Arc<Candidate>,
     source: Record,
     report: RestoreReport,
@@ -122,12 +124,7 @@ impl Keeper {
             encrypted: request.age_identity.is_some(),
             ..Record::begin(Uuid::nil(), Kind::Manual, request.path.clone(), now)
         };
-        let database = folder.path().join(DATABASE_FILE);
-        let contents = self.0.options.contents.clone();
-        let before = self.in_background(move || {
-            let connection = open_read_only(&database)?;
-            Ok(contents.summary(&connection)?)
-        });
+        let before = self.summary(&folder);
         let report = RestoreReport {
             path: request.path.clone(),
             // Where there is no database, or one that cannot be read, there is nothing to compare.
@@ -140,8 +137,10 @@ impl Keeper {
             migrated_from: (candidate.schema < known).then_some(candidate.schema),
             rewrapped: candidate.rewrapped,
         };
+        let in_place = folder.node_id()?;
         Ok(PreparedRestore {
             keeper: self.clone(),
+            of_another: node.is_none() && in_place.is_some_and(|id| id != candidate.keys.node_id),
             folder,
             candidate: Arc::new(candidate),
             source,
@@ -149,9 +148,28 @@ impl Keeper {
             _turn: turn,
         })
     }
+
+    /// Whether there is a database in the folder, and neither a user nor a share in it.
+    pub async fn holds_nothing(&self, folder: &FolderLock) -> bool {
+        let summary = self.summary(folder).await;
+        summary.is_ok_and(|summary| (summary.users, summary.shares) == (0, 0))
+    }
+
+    /// What is in the database of a folder.
+    async fn summary(&self, folder: &FolderLock) -> Result<Summary, BackupError> {
+        let database = folder.path().join(DATABASE_FILE);
+        let contents = self.0.options.contents.clone();
+        self.in_background(move || Ok(contents.summary(&open_read_only(&database)?)?))
+            .await
+    }
 }
 
 impl PreparedRestore {
+    /// Whose backup it is.
+    pub fn node_id(&self) -> Uuid {
+        self.candidate.keys.node_id
+    }
+
     /// What would change.
     pub fn report(&self) -> &RestoreReport {
         &self.report
@@ -169,7 +187,8 @@ impl PreparedRestore {
     ) -> Result<(), BackupError> {
         let database = self.folder.path().join(DATABASE_FILE);
         let (mut history, mut saved) = (None, None);
-        if database.exists() {
+        // Of an empty node there is nothing to save, and its history is not the other one's.
+        if database.exists() && !self.of_another {
             saved = Some(self.save_today(paused, progress).await?);
             history = self
                 .keeper

@@ -39,7 +39,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     let report = super::block_on(rollback(&config, arguments.schema))??;
     if arguments.json {
         return print_json(&json!({"rollback": report.map(document)}));

@@ -61,7 +61,7 @@ fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> 
         tell_of_this(arguments.json)?;
         return Ok(ExitCode::SUCCESS);
     };
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     let check = super::block_on(check(&config, &incoming))??;
     if arguments.json {
         print_json(&json!({"upgrade": check, "incoming": incoming, "installed": Release::this()}))?;

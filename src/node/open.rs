@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::starting::Starting;
 use super::{MIGRATIONS, NodeError};
 use crate::backup::{
-    BackupOptions, Backups, Keeper, Progress, Record, RestoreReport, RestoreRequest,
+    BackupError, BackupOptions, Backups, Keeper, Progress, Record, RestoreReport, RestoreRequest,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::Config;
@@ -180,17 +180,28 @@ pub async fn restore_stopped(
     let folder = lock(config)?;
     let node = folder.node_id()?;
     let keeper = keeper(config, clock)?;
-    let mut prepared = keeper
-        .prepare_restore(request, folder.clone(), node, progress)
-        .await?;
+    let prepared = keeper.prepare_restore(request, folder.clone(), node, progress);
+    let mut prepared = match prepared.await {
+        // What an installation makes has an id of its own, and on a new machine is to become the old node.
+        Err(BackupError::OtherNode { .. }) if keeper.holds_nothing(&folder).await => {
+            keeper
+                .prepare_restore(request, folder.clone(), None, progress)
+                .await?
+        }
+        prepared => prepared?,
+    };
     if request.dry_run {
         return Ok(prepared.report().clone());
     }
     prepared.save(None, progress).await?;
+    if node != Some(prepared.node_id()) {
+        // Before the decision: after a crash in between, whichever database is in place tells whose the folder is.
+        folder.forget_node_id()?;
+    }
     prepared.decide()?;
     folder.finish_replacement()?;
     let (keys, report) = prepared.done()?;
-    if node.is_none() {
+    if node != Some(keys.node_id) {
         folder.set_node_id(keys.node_id)?;
     }
     Ok(report)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{StoreError, private_folder, replace, replace_private_file};
+use super::{StoreError, private_folder, replace, replace_private_file, sync_folder};
 
 const LOCK_FILE: &str = "ksnode.lock";
 const NODE_ID_FILE: &str = "node-id";
@@ -106,6 +106,19 @@ impl FolderLock {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreError::io(&path, error)),
         }
+    }
+
+    /// Takes back what [`Self::set_node_id`] noted: whichever database is in the folder then tells whose it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn forget_node_id(&self) -> Result<(), StoreError> {
+        let path = self.folder.join(NODE_ID_FILE);
+        let removed = match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => sync_folder(&self.folder),
+        };
+        removed.map_err(|error| StoreError::io(&path, error))
     }
 
     /// Notes that this folder is `node_id`'s: whole or not at all, because a file that holds no id keeps the node from

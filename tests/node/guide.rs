@@ -76,7 +76,10 @@ fn every_warning_of_the_log_is_explained() {
                     continue;
                 }
                 count += 1;
-                assert!(GUIDE.contains(&format!("`{text}`")), "not explained: {text}");
+                assert!(
+                    GUIDE.contains(&format!("`{text}`")),
+                    "not explained: {text}"
+                );
             }
         }
     }
@@ -109,7 +112,13 @@ fn every_command_that_is_shown_parses() {
 fn every_link_of_the_guide_leads_to_a_heading() {
     let headings: Vec<String> = GUIDE
         .lines()
-        .filter_map(|line| Some(line.trim_start_matches('#').strip_prefix(' ')?.to_lowercase()))
+        .filter_map(|line| {
+            Some(
+                line.trim_start_matches('#')
+                    .strip_prefix(' ')?
+                    .to_lowercase(),
+            )
+        })
         .map(|heading| heading.replace(' ', "-").replace(['?', ','], ""))
         .collect();
     let links = GUIDE.split("](#").skip(1);

@@ -256,3 +256,31 @@ fn one_of_an_earlier_secret_needs_that_secret() {
     restore(&setup, &of_today);
     assert!(has_user(&node, 3));
 }
+
+/// An installation makes a node that holds nothing; on a new machine it is to become the one whose backup is restored.
+#[test]
+fn a_node_that_holds_nothing_becomes_the_one_that_is_restored() {
+    let (home, new_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (setup, node) = with_user(home.path());
+    let path = backup(&setup);
+    assert!(node.stop().success());
+    let new = Setup::new(new_home.path());
+    assert!(new.start().stop().success());
+    std::fs::copy(setup.data("secret"), new.data("secret")).unwrap();
+    let restored = restore(&new, &path);
+    assert_eq!(restored["safety"], Value::Null, "{restored}");
+    let node = new.start();
+    holds(&node, 1..=1);
+    let id = |setup: &Setup| std::fs::read_to_string(setup.data("node-id")).unwrap();
+    assert_eq!(id(&setup), id(&new));
+    assert!(node.stop().success());
+
+    // One that holds something stays what it is.
+    let third_home = tempfile::tempdir().unwrap();
+    let (third, node) = with_user(third_home.path());
+    assert!(node.stop().success());
+    std::fs::create_dir(third.data("backups")).unwrap();
+    let copy = third.data("backups").join(name(&path));
+    std::fs::copy(&path, &copy).unwrap();
+    assert_refused(&third, &copy, "is a backup of another node");
+}
