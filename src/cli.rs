@@ -6,9 +6,12 @@
 pub mod backup;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod dotenv;
 pub mod files;
+pub mod finding;
 pub mod init;
+pub mod instance;
 pub mod key;
 pub mod manual;
 pub mod progress;
@@ -30,6 +33,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+
+use instance::Instance;
 
 use crate::config::{ConfigError, Environment, Loaded, Overrides, load};
 use crate::service::owner::become_owner_of;
@@ -57,6 +62,9 @@ pub struct Global {
     /// Configuration file [default: /etc/ksnode/ksnode.toml when it exists, else ksnode.toml in the user's folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The node of this name among several on one machine: its configuration is /etc/ksnode/NAME/ksnode.toml
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "config")]
+    pub instance: Option<Instance>,
     /// Folder of the database
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -69,7 +77,11 @@ impl Global {
     /// The flags as the configuration's top layer.
     pub fn overrides(&self) -> Overrides {
         Overrides {
-            config_file: self.config.clone(),
+            config_file: self
+                .instance
+                .as_ref()
+                .map(Instance::config_file)
+                .or_else(|| self.config.clone()),
             data_dir: self.data_dir.clone(),
             listen: self.listen.clone(),
         }
@@ -106,8 +118,10 @@ pub enum Command {
     Stop(stop::Arguments),
     /// Make what a first start needs: data folder, encryption secret, admin password, database
     Init(init::Arguments),
-    /// Tell whether the node runs and is well; the exit code is 0 then and 1 otherwise
+    /// Tell whether the node runs and is well; the exit code is 0 then, 1 when it runs and is not, 3 when it does not run
     Status(status::Arguments),
+    /// Find what is wrong around the node, and say what mends it; the exit code is 0 when nothing is
+    Doctor(doctor::Arguments),
     /// Make, list, verify and delete backups
     #[command(subcommand)]
     Backup(backup::Command),
@@ -155,6 +169,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::UpgradeCheck(arguments)) => {
             return upgrade_check::run(&cli.global, arguments);
         }
+        Some(Command::Doctor(arguments)) => return doctor::run(&cli.global, arguments),
         Some(Command::Backup(command)) => backup::run(&cli.global, command)?,
         Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
         Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,
@@ -162,7 +177,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Token(command)) => token::run(&cli.global, command)?,
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,
         Some(Command::Key(command)) => key::run(&cli.global, command)?,
-        Some(Command::Config(command)) => config::run(&cli.global, command)?,
+        Some(Command::Config(command)) => return config::run(&cli.global, command),
         Some(Command::Completions(arguments)) => completions::run(arguments)?,
         Some(Command::Manual(arguments)) => manual::run(arguments)?,
     }

@@ -31,6 +31,14 @@ impl Timestamp {
         self.0
     }
 
+    /// The moment of a file, or of a text that a library has read.
+    pub fn from_system_time(time: std::time::SystemTime) -> Self {
+        match time.duration_since(std::time::UNIX_EPOCH) {
+            Ok(after) => Self(millis(after)),
+            Err(before) => Self(millis(before.duration()).saturating_neg()),
+        }
+    }
+
     /// Whole seconds since the Unix epoch, rounded down.
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1000)
@@ -114,11 +122,7 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks the system"
     )]
     fn now(&self) -> Timestamp {
-        let now = std::time::SystemTime::now();
-        match now.duration_since(std::time::UNIX_EPOCH) {
-            Ok(after) => Timestamp(millis(after)),
-            Err(before) => Timestamp(millis(before.duration()).saturating_neg()),
-        }
+        Timestamp::from_system_time(std::time::SystemTime::now())
     }
 
     fn monotonic(&self) -> Duration {

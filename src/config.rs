@@ -43,8 +43,9 @@ pub use docker::{is_private as is_private_variable, names as docker_names};
 pub use environment::{Environment, Overrides};
 pub use error::{ConfigError, Problem, Source};
 pub(crate) use key::Kind;
-pub use load::{Loaded, Origin, load, load_without_file};
-pub use places::{ADMIN_PASSWORD_NAME, FILE_NAME, SYSTEM_DATA, SYSTEM_FILE, own_folder};
+pub use load::{Loaded, Origin, config_file, load, load_text, load_without_file};
+pub use places::{FILE_NAME, SYSTEM_DATA, SYSTEM_FILE, own_folder};
+pub(crate) use secret::shell_quoted;
 pub use time_of_day::TimeOfDay;
 
 /// A secret text (password, bot token). Zeroized on drop; `Debug` shows nothing of it.
@@ -106,6 +107,18 @@ pub struct Config {
     pub admin: Admin,
     /// `[log]`
     pub log: Log,
+}
+
+impl Config {
+    /// The folders that the node writes to, and what each is of: `data`, `backups`, `logs`.
+    pub fn folders(&self) -> Vec<(&'static str, PathBuf)> {
+        let logs = self.log.dir.clone().map(|dir| ("logs", dir));
+        let always = [
+            ("data", self.data_dir.clone()),
+            ("backups", self.backup.dir.clone()),
+        ];
+        always.into_iter().chain(logs).collect()
+    }
 }
 
 /// `[server]`: the API's listener and its limits.
@@ -284,7 +297,8 @@ pub struct Telemetry {
 /// `[admin]`
 #[derive(Clone, Debug)]
 pub struct Admin {
-    /// The administrator's password, when one is configured or was made by `ksnode init`.
+    /// The administrator's password, when one is configured. (One that `ksnode init` made is no configuration: see
+    /// [`crate::admin`].)
     pub password: Option<SecretText>,
 }
 

@@ -12,12 +12,13 @@
 //!
 //! Work that was asked for goes on when the client goes away: a backup is not to hang on a terminal.
 //!
-//! In reading order: `protocol` is what is said, `answers` what is told of backups, `server` who may speak and for how
+//! In reading order: `protocol` is what is said, `answers` and `health` what is told, `server` who may speak and for how
 //! long, `desk` what is done, `client` the other end.
 
 mod answers;
 mod client;
 mod desk;
+mod health;
 mod protocol;
 mod server;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use answers::{
 };
 pub use client::Client;
 pub use desk::{Desk, Facts, Handles, whole_days};
+pub use health::{DiskStatus, LastReport, LoggedStatus, Reports, TelemetryStatus};
 pub use protocol::{Event, PhaseStep, Request};
 pub use server::{Answerer, ControlServer, Work};
 

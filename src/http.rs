@@ -44,9 +44,10 @@ pub use rate_limit::RateLimit;
 pub use redirect::Redirect;
 pub use status::StatusFacts;
 
+use crate::admin::Administrator;
 use crate::backup::{Backups, Restorer};
 use crate::clock::SharedClock;
-use crate::config::{CommitRevealMode, SecretText};
+use crate::config::CommitRevealMode;
 use crate::crypto::KeyRing;
 use crate::identity::Identities;
 use crate::shares::{KeyShares, Sessions};
@@ -71,8 +72,8 @@ pub struct Api {
     pub backups: Backups,
     /// Restores of the running node.
     pub restorer: Restorer,
-    /// The administrator's password.
-    pub admin_password: Option<SecretText>,
+    /// Who may have backups made and restored.
+    pub administrator: Arc<Administrator>,
     /// What days of a history are counted back from.
     pub clock: SharedClock,
     /// What `/status` tells besides.

@@ -9,6 +9,7 @@
 //! | [`node`] | builds a running node from a [`config::Config`]; owns its tasks and its shutdown |
 //! | [`control`] | the local socket through which commands reach the running node |
 //! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
+//! | [`admin`] | the administrator: his password |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
 //! | [`identity`] | who is calling: one file per provider behind one trait |
@@ -19,6 +20,7 @@
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |
 //! | [`clock`] | the one source of time, replaceable in tests |
 
+pub mod admin;
 pub mod backup;
 pub mod cli;
 pub mod clock;

@@ -23,10 +23,11 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::AdminError;
 use crate::backup::{BackupError, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, TlsMode};
-use crate::control::{ControlError, ControlServer, Desk, Facts, Handles, socket_path};
+use crate::control::{ControlError, ControlServer, Desk, Facts, Handles, Reports, socket_path};
 use crate::crypto::CryptoError;
 use crate::http::{
     ALPN, Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, Redirect,
@@ -84,6 +85,9 @@ pub enum NodeError {
     /// Backups, or a restore.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The administrator's password.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The encryption secret.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -164,7 +168,9 @@ impl Node {
         let certificates = supply.as_ref().map(|supply| supply.certificates().clone());
         let gate = supply.as_ref().map(|one| gate(one, &front, &mut registry));
         let gate = gate.transpose()?;
-        let desk = desk(&current, &ports, certificates, &clock);
+        let reports = telemetry.as_ref().map(Telemetry::reports);
+        let facts = facts(config, &current, &ports, certificates, reports, &clock);
+        let desk = desk(facts, &current, &clock);
         let control = ControlServer::bind(&socket, desk.clone().answerer())?;
         let supply = supply.map(|supply| (supply, Reload::default()));
         let reload = supply.as_ref().map(|(_, reload)| reload.clone());
@@ -337,15 +343,17 @@ async fn telemetry(
     Ok(Some(Telemetry::new(config, reporter).await?))
 }
 
-/// What commands ask.
-fn desk(
+/// What commands are told that does not change.
+fn facts(
+    config: &Config,
     current: &Current,
     ports: &Ports,
     certificates: Option<Certificates>,
+    reports: Option<Reports>,
     clock: &SharedClock,
-) -> Desk {
+) -> Facts {
     let api = current.get();
-    let facts = Facts {
+    Facts {
         version: api.status.version,
         git_hash: api.status.git_hash,
         launched: api.status.launched,
@@ -355,7 +363,13 @@ fn desk(
         redirect_listen: ports::address(ports.redirect.as_ref()),
         certificates,
         unit: Unit::of_process(),
-    };
+        reports,
+        folders: config.folders(),
+    }
+}
+
+/// What commands ask.
+fn desk(facts: Facts, current: &Current, clock: &SharedClock) -> Desk {
     let current = current.clone();
     Desk::new(facts, clock.clone(), move || {
         let api = current.get();

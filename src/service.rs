@@ -2,6 +2,7 @@
 //! that the node makes to others.
 
 pub mod daemon;
+pub mod disk;
 pub mod logging;
 pub mod notify;
 pub mod outbound;

@@ -164,14 +164,11 @@ fn serve(
         background,
         ..
     } = start;
-    let mut config = loaded.config;
+    let config = loaded.config;
     let mut setup = setup::ensure(&config)?;
     setup.note_database(&config)?;
     if background {
         std::env::set_current_dir(&config.data_dir)?;
-    }
-    if let Some(password) = &setup.admin_password {
-        config.admin.password = Some(password.clone());
     }
     let clock = SystemClock::shared();
     // Kept until the end: dropping it writes what still waits to be logged.

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
 use super::files::{Made, private_file, private_folder};
-use crate::config::{ADMIN_PASSWORD_NAME, Config, SecretText};
+use crate::admin::{FIRST_PASSWORD_FILE, HASH_FILE, PasswordHash};
+use crate::config::{Config, SecretText};
 use crate::store::DATABASE_FILE;
 
 /// Digits and letters without those that are mistaken for one another; 32 of them, so that five random bits choose
@@ -23,9 +24,8 @@ pub struct Setup {
     pub created: Vec<PathBuf>,
     /// What was there already.
     pub found: Vec<PathBuf>,
-    /// The administrator's password, when it was made now: the configuration was loaded before it existed, so the
-    /// caller puts it there.
-    pub admin_password: Option<SecretText>,
+    /// The administrator's password, when it was made now, and where it lies until its first use.
+    pub admin_password: Option<(SecretText, PathBuf)>,
 }
 
 impl Setup {
@@ -59,11 +59,12 @@ impl Setup {
         for path in &self.created {
             writeln!(out, "created: {}", path.display())?;
         }
-        if let Some(password) = &self.admin_password {
+        if let Some((password, path)) = &self.admin_password {
             writeln!(
                 out,
-                "admin password: {} (shown this once)",
-                password.expose()
+                "admin password: {} (shown this once; it lies in {} until its first use)",
+                password.expose(),
+                path.display()
             )?;
         }
         if self.is_first() {
@@ -101,10 +102,6 @@ pub fn ensure(config: &Config) -> anyhow::Result<Setup> {
 
 fn secret(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
     let path = &config.secret_file;
-    let exists = |path: &Path| {
-        path.try_exists()
-            .with_context(|| format!("cannot look up {}", path.display()))
-    };
     if exists(path)? {
         setup.note(path, Made::Found);
         return Ok(());
@@ -135,24 +132,41 @@ pub fn new_secret() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(hex::encode(random.as_slice())))
 }
 
+/// Makes the administrator's password, unless one is configured or was made before. Its text is on the disk before its
+/// hash: a crash in between leaves a password that the next run takes, not a hash whose password nobody has seen.
 fn admin_password(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
-    let path = config.data_dir.join(ADMIN_PASSWORD_NAME);
     if config.admin.password.is_some() {
-        if path.exists() {
-            setup.note(&path, Made::Found);
-        }
         return Ok(());
     }
-    let password = readable_password()?;
-    let mut line = Zeroizing::new(String::with_capacity(password.len().saturating_add(1)));
-    line.push_str(&password);
+    let hash = config.data_dir.join(HASH_FILE);
+    if exists(&hash)? {
+        setup.note(&hash, Made::Found);
+        return Ok(());
+    }
+    let path = config.data_dir.join(FIRST_PASSWORD_FILE);
+    let mut line = Zeroizing::new(String::with_capacity(64));
+    line.push_str(&readable_password()?);
     line.push('\n');
-    let made = private_file(&path, line.as_bytes()).context("admin.password_file")?;
+    let made = private_file(&path, line.as_bytes())?;
     setup.note(&path, made);
+    if made == Made::Found {
+        line = std::fs::read_to_string(&path)
+            .map(Zeroizing::new)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    let password = SecretText::new(line.trim_end().to_owned());
+    let kept = Zeroizing::new(format!("{}\n", PasswordHash::new(password.expose())?));
+    let made = private_file(&hash, kept.as_bytes())?;
+    setup.note(&hash, made);
     if made == Made::Created {
-        setup.admin_password = Some(SecretText::new(password.as_str().to_owned()));
+        setup.admin_password = Some((password, path));
     }
     Ok(())
+}
+
+fn exists(path: &Path) -> anyhow::Result<bool> {
+    path.try_exists()
+        .with_context(|| format!("cannot look up {}", path.display()))
 }
 
 /// Five groups of four characters, 100 random bits.
@@ -203,28 +217,40 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let data = home.path().join("node");
         let setup = ensure(&config(&data)).unwrap();
-        let (secret, password) = (data.join("secret"), data.join("admin-password"));
+        let secret = data.join("secret");
+        let (password, hash) = (data.join(FIRST_PASSWORD_FILE), data.join(HASH_FILE));
         assert_eq!(
             setup.created,
-            [data.clone(), secret.clone(), password.clone()]
+            [data.clone(), secret.clone(), password.clone(), hash.clone()]
         );
         assert_eq!(
-            (mode(&data), mode(&secret), mode(&password)),
-            (0o700, 0o600, 0o600)
+            [&data, &secret, &password, &hash].map(|path| mode(path)),
+            [0o700, 0o600, 0o600, 0o600]
         );
         let text = std::fs::read_to_string(&secret).unwrap();
         assert_eq!(hex::decode(&text).unwrap().len(), 32);
-        let made = setup.admin_password.unwrap();
-        assert_eq!(made.expose().len(), 24);
-        assert_eq!(
-            config(&data).admin.password.unwrap().expose(),
-            made.expose()
-        );
+        let (made, lies_in) = setup.admin_password.unwrap();
+        assert_eq!((made.expose().len(), &lies_in), (24, &password));
+        let line = format!("{}\n", made.expose());
+        assert_eq!(std::fs::read_to_string(&password).unwrap(), line);
+        let kept = std::fs::read_to_string(&hash).unwrap();
+        let parsed = PasswordHash::parse(kept.trim_end()).unwrap();
+        assert!(parsed.is_of(made.expose()).unwrap() && !kept.contains(made.expose()));
 
         let again = ensure(&config(&data)).unwrap();
         assert!(again.created.is_empty() && again.admin_password.is_none());
-        assert_eq!(again.found, [data, secret.clone(), password]);
+        assert_eq!(again.found, [data, secret.clone(), hash]);
         assert_eq!(std::fs::read_to_string(&secret).unwrap(), text);
+    }
+
+    #[test]
+    fn a_password_whose_hash_was_not_written_any_more_is_kept() {
+        let data = tempfile::tempdir().unwrap();
+        let first = ensure(&config(data.path())).unwrap();
+        std::fs::remove_file(data.path().join(HASH_FILE)).unwrap();
+        let again = ensure(&config(data.path())).unwrap();
+        let password = |setup: Setup| setup.admin_password.unwrap().0;
+        assert_eq!(password(first).expose(), password(again).expose());
     }
 
     #[test]
@@ -245,6 +271,8 @@ mod tests {
         let mut config = config(data.path());
         config.admin.password = Some(SecretText::new("mine".to_owned()));
         assert!(ensure(&config).unwrap().admin_password.is_none());
-        assert!(!data.path().join("admin-password").exists());
+        for file in [FIRST_PASSWORD_FILE, HASH_FILE] {
+            assert!(!data.path().join(file).exists());
+        }
     }
 }

@@ -6,11 +6,16 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+mod stopped;
+
 use super::Global;
 use super::running::connect;
 use super::text::{print, print_json, size, span, with_error_as_json};
-use crate::config::Config;
-use crate::control::{CertificateStatus, NodeStatus, Request, socket_path};
+use crate::config::Loaded;
+use crate::control::{
+    CertificateStatus, DiskStatus, LoggedStatus, NodeStatus, Request, TelemetryStatus,
+};
+use stopped::Stopped;
 
 /// What `ksnode status` takes.
 #[derive(Args, Debug)]
@@ -20,7 +25,10 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// Runs the command. The exit code is 0 when the node runs and is well.
+/// The exit code of a node that does not run, as service scripts have it (LSB, "Init Script Actions").
+const NOT_RUNNING: u8 = 3;
+
+/// Runs the command. The exit code is 0 when the node runs and is well, 1 when it runs and is not, 3 when it does not run.
 ///
 /// # Errors
 ///
@@ -30,22 +38,19 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn dispatch(global: &Global, json: bool) -> anyhow::Result<ExitCode> {
-    let config = global.load()?.config;
-    super::block_on(status(&config, json))?
+    let loaded = global.load()?;
+    super::block_on(status(&loaded, json))?
 }
 
-async fn status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
-    let Some(client) = connect(&config.data_dir).await? else {
-        let problem = format!(
-            "no node answers at {}: it is stopped, or just starting or stopping",
-            socket_path(&config.data_dir)?.display()
-        );
+async fn status(loaded: &Loaded, json: bool) -> anyhow::Result<ExitCode> {
+    let Some(client) = connect(&loaded.config.data_dir).await? else {
+        let stopped = Stopped::new(loaded)?;
         if json {
-            print_json(&json!({"running": false, "well": false, "problems": [problem]}))?;
+            print_json(&stopped.document())?;
         } else {
-            print(&format!("not running: {problem}"))?;
+            print(&stopped.page())?;
         }
-        return Ok(ExitCode::FAILURE);
+        return Ok(ExitCode::from(NOT_RUNNING));
     };
     let node: NodeStatus = client.ask(&Request::Status {}, |_| {}).await?;
     let problems = node.problems();
@@ -98,6 +103,9 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
         size(node.log_bytes)
     ));
     lines.push(format!("backup:  {}", backup(node)));
+    lines.push(format!("reports: {}", telemetry(node.telemetry.as_ref())));
+    lines.extend(node.disks.iter().map(disk));
+    lines.push(format!("log:     {}", logged(&node.logged)));
     if problems.is_empty() {
         lines.push("well".to_owned());
     }
@@ -138,6 +146,38 @@ fn shares(node: &NodeStatus) -> String {
         return total.to_string();
     }
     format!("{total} ({})", parts.join(", "))
+}
+
+fn telemetry(telemetry: Option<&TelemetryStatus>) -> String {
+    let Some(telemetry) = telemetry else {
+        return "none are configured (telemetry.base_url)".to_owned();
+    };
+    let last = match (&telemetry.last_report, telemetry.delivered) {
+        (Some(at), Some(true)) => format!("the last was delivered at {at}"),
+        (Some(at), _) => format!("the last was not delivered at {at}"),
+        (None, _) => "none yet".to_owned(),
+    };
+    format!("{last}, to {}", telemetry.receiver)
+}
+
+fn disk(disk: &DiskStatus) -> String {
+    format!(
+        "disk:    {} of {} free ({} %) for {} in {}",
+        size(disk.free_bytes),
+        size(disk.total_bytes),
+        disk.free_percent,
+        disk.of,
+        disk.folder.display()
+    )
+}
+
+fn logged(logged: &LoggedStatus) -> String {
+    let (errors, warnings) = (logged.errors, logged.warnings);
+    let counts = format!("{errors} errors and {warnings} warnings since the start");
+    match (&logged.latest_at, &logged.latest) {
+        (Some(at), Some(latest)) => format!("{counts}, the newest at {at}: {latest}"),
+        _ => counts,
+    }
 }
 
 fn backup(node: &NodeStatus) -> String {
@@ -181,6 +221,15 @@ mod tests {
                 failure: None,
             },
             busy: false,
+            telemetry: None,
+            disks: vec![DiskStatus {
+                of: "data".into(),
+                folder: "/d".into(),
+                free_bytes: 1 << 30,
+                total_bytes: 4 << 30,
+                free_percent: 25,
+            }],
+            logged: LoggedStatus::default(),
         }
     }
 
@@ -193,10 +242,39 @@ mod tests {
             "5 (google ed25519 5)",
             "1.00 MiB",
             "backup:  none yet",
+            "reports: none are configured",
+            "disk:    1.00 GiB of 4.00 GiB free (25 %) for data in /d",
+            "log:     0 errors and 0 warnings since the start",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");
         }
         assert!(text.ends_with("\nwell"), "{text}");
+    }
+
+    #[test]
+    fn reports_and_warnings_are_told() {
+        let mut node = node();
+        let error = Some("no route".to_owned());
+        node.telemetry = Some(TelemetryStatus {
+            receiver: "https://monitor.example".into(),
+            last_report: Some("2026-11-19T04:00:00.000Z".into()),
+            delivered: Some(false),
+            error,
+        });
+        node.logged = LoggedStatus {
+            warnings: 2,
+            errors: 1,
+            latest_at: Some("2026-11-19T04:00:01.000Z".into()),
+            latest: Some("a text".into()),
+        };
+        let text = page(&node, &node.problems());
+        for part in [
+            "the last was not delivered at 2026-11-19T04:00:00.000Z, to https://monitor.example",
+            "1 errors and 2 warnings since the start, the newest at 2026-11-19T04:00:01.000Z: a text",
+            "WRONG:   the last report to the network's monitor was not delivered: no route",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing: {text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The node is asked by SIGTERM and not over its control socket: a signal is what ends it in every other case too, and
 //! reaches a node whose runtime hangs. It has ended when its data folder is free.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -134,11 +135,16 @@ fn silent(config: &Config, holder: Option<u32>) -> anyhow::Result<u32> {
     }
 }
 
-/// Whether the process runs a node, by its command line.
+/// Whether the process runs a node, by its command line. Without a command the program serves, so that the name counts
+/// too: what is called otherwise is never ended.
 fn serves(process: u32) -> bool {
     let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
-    is_serve(line.trim_end_matches('\0').split('\0'))
+    let words = || line.trim_end_matches('\0').split('\0');
+    let own = std::env::args_os().next();
+    let own = own.as_deref().and_then(|own| Path::new(own).file_name());
+    let named = words().next().and_then(|word| Path::new(word).file_name());
+    named == own && is_serve(words())
 }
 
 fn is_serve<'a>(line: impl Iterator<Item = &'a str>) -> bool {

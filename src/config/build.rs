@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::{Source, Wrong};
 use super::key;
-use super::places::{ADMIN_PASSWORD_NAME, Places};
+use super::places::Places;
 use super::resolve::{Reported, Resolved, Resolver};
 use super::{
     Admin, Auth0, Backup, CommitRevealMode, Config, Google, Identity, Log, LogFormat, Oidc, Ops,
@@ -77,8 +77,7 @@ fn data_dir(r: &mut Resolver<'_>, places: &Places) -> Resolved<std::path::PathBu
     r.folder("data_dir")
 }
 
-/// The defaults below the data folder. A password file that is there by default counts only when nobody named
-/// another source of the password.
+/// The defaults below the data folder.
 fn path_defaults(r: &mut Resolver<'_>, places: &Places, data_dir: &std::path::Path) {
     r.settings.set_default(
         "secret_file",
@@ -86,11 +85,6 @@ fn path_defaults(r: &mut Resolver<'_>, places: &Places, data_dir: &std::path::Pa
     );
     r.settings
         .set_default("backup.dir", &places.backups(data_dir).to_string_lossy());
-    let password = data_dir.join(ADMIN_PASSWORD_NAME);
-    if !r.settings.entries.contains_key("admin.password") && password.exists() {
-        r.settings
-            .set_default("admin.password_file", &password.to_string_lossy());
-    }
 }
 
 /// A rule that lets an empty text mean none.

@@ -20,20 +20,24 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// What the file at `path` says; `source` tells why it is this file.
 pub(crate) fn layer(path: &Path, source: &Source, problems: &mut Vec<Problem>) -> Layer {
-    let text = match read(path) {
-        Ok(text) => text,
+    match read(path) {
+        Ok(text) => layer_of(path, &text, problems),
         Err(wrong) => {
             problems.push(Problem::new("configuration file", source.clone(), wrong));
-            return Layer::default();
+            Layer::default()
         }
-    };
+    }
+}
+
+/// What the file at `path` says when `text` is in it.
+pub(crate) fn layer_of(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Layer {
     let mut walk = Walk {
         path,
-        text: &text,
+        text,
         layer: Layer::default(),
         problems,
     };
-    match DeTable::parse(&text) {
+    match DeTable::parse(text) {
         Ok(table) => walk.table("", table.get_ref()),
         Err(error) => {
             let start = error.span().map_or(0, |span| span.start);

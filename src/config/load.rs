@@ -1,6 +1,6 @@
 //! From the sources to a [`Config`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, Overrides};
 use super::error::{ConfigError, Source};
@@ -50,6 +50,7 @@ pub fn load(overrides: &Overrides, environment: &Environment) -> Result<Loaded, 
     let mut notices = Vec::new();
     let found = places::config_file(overrides, environment, &mut notices);
     let file = found.map_err(|problem| ConfigError::new(vec![problem]))?;
+    let file = file.map(|(path, source)| (path, Content::On(source)));
     let mut loaded = assemble(file, overrides, environment)?;
     notices.append(&mut loaded.notices);
     Ok(Loaded { notices, ..loaded })
@@ -67,15 +68,67 @@ pub fn load_without_file(
     assemble(None, overrides, environment)
 }
 
+/// The same as if `text` were in the file at `path`: what is to be written is checked before.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_text(
+    path: &Path,
+    text: &str,
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Loaded, ConfigError> {
+    let path = places::below(&environment.working_dir, path);
+    assemble(Some((path, Content::Given(text))), overrides, environment)
+}
+
+/// The file that [`load`] would read, and whether it is there; `None` when the user has no folder where it would be.
+///
+/// # Errors
+///
+/// [`ConfigError`]: it cannot be looked up.
+pub fn config_file(
+    overrides: &Overrides,
+    environment: &Environment,
+) -> Result<Option<(PathBuf, bool)>, ConfigError> {
+    let found = places::config_file(overrides, environment, &mut Vec::new());
+    let found = found.map_err(|problem| ConfigError::new(vec![problem]))?;
+    let own = || places::own_folder(overrides, environment);
+    let path = found.map(|(path, _)| path);
+    let path = path.or_else(|| Some(own()?.join(places::FILE_NAME)));
+    path.map(|path| match places::is_there(&path) {
+        Ok(there) => Ok((path, there)),
+        Err(error) => {
+            let wrong = format!("{} cannot be looked up: {error}", path.display());
+            let mend = "run ksnode as the user it belongs to, or as root";
+            let key = "configuration file";
+            Err(ConfigError::single(key, Source::Default, &wrong, mend))
+        }
+    })
+    .transpose()
+}
+
+/// Where the file's text is.
+enum Content<'a> {
+    /// In the file, which is this one for this reason.
+    On(Source),
+    /// Here.
+    Given(&'a str),
+}
+
 fn assemble(
-    file: Option<(PathBuf, Source)>,
+    file: Option<(PathBuf, Content<'_>)>,
     overrides: &Overrides,
     environment: &Environment,
 ) -> Result<Loaded, ConfigError> {
     let mut settings = Settings::defaults();
     let mut problems = Vec::new();
-    if let Some((path, source)) = &file {
-        settings.overlay(file::layer(path, source, &mut problems));
+    if let Some((path, content)) = &file {
+        settings.overlay(match content {
+            Content::On(source) => file::layer(path, source, &mut problems),
+            Content::Given(text) => file::layer_of(path, text, &mut problems),
+        });
     }
     settings.overlay(docker::layer(environment, &mut problems));
     settings.overlay(environment.layer(&mut problems));

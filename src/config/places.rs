@@ -18,9 +18,6 @@ pub const FILE_NAME: &str = "ksnode.toml";
 /// The secret's name in the data folder.
 const SECRET_NAME: &str = "secret";
 
-/// The name of the administrator's password in the data folder.
-pub const ADMIN_PASSWORD_NAME: &str = "admin-password";
-
 /// The data folder of an installed service.
 pub const SYSTEM_DATA: &str = "/var/lib/ksnode";
 const SYSTEM_BACKUPS: &str = "/var/backups/ksnode";
@@ -56,9 +53,9 @@ pub fn own_folder(overrides: &Overrides, environment: &Environment) -> Option<Pa
     }
 }
 
-/// Whether `file` is that of an installed service.
+/// Whether `file` is that of an installed service, or lies beside it, to take its place one day.
 pub(crate) fn is_system(file: Option<&Path>, environment: &Environment) -> bool {
-    file == Some(environment.system_file.as_path())
+    file.is_some_and(|file| file.parent() == environment.system_file.parent())
 }
 
 /// The configuration file in use, and why that one: `--config`, else the system's when it exists, else the

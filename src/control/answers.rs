@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::health::{DiskStatus, LoggedStatus, TelemetryStatus};
 use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::service::notify::Unit;
@@ -218,6 +219,12 @@ pub struct NodeStatus {
     /// Whether a backup, a verification or a restore is under way.
     #[serde(default)]
     pub busy: bool,
+    /// Reports to the network's node monitor; absent when none are configured.
+    pub telemetry: Option<TelemetryStatus>,
+    /// The room of the file systems of data, backups and logs.
+    pub disks: Vec<DiskStatus>,
+    /// Warnings and errors in the log since the start.
+    pub logged: LoggedStatus,
 }
 
 /// The unit as which a service manager runs a node: whoever stops it otherwise sees it started again.
@@ -331,7 +338,7 @@ impl CertificateStatus {
     }
 
     /// What is wrong with it, for people.
-    fn problems(&self) -> impl Iterator<Item = String> {
+    pub fn problems(&self) -> impl Iterator<Item = String> {
         let time = match self.standing.as_str() {
             "good" => None,
             "early" => Some(format!(
@@ -394,6 +401,8 @@ impl NodeStatus {
                 .iter()
                 .flat_map(CertificateStatus::problems),
         );
+        let telemetry = self.telemetry.as_ref();
+        problems.extend(telemetry.and_then(TelemetryStatus::problem));
         problems
     }
 }

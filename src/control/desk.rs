@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,12 @@ use serde_json::Value;
 use super::answers::{
     BackupEntry, CertificateStatus, NodeStatus, Restored, ServiceStatus, SharesOf, VerifiedFile,
 };
+use super::health::{DiskStatus, Reports, TelemetryStatus};
 use super::protocol::Request;
 use super::server::Answerer;
 use crate::backup::{Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
+use crate::service::logging;
 use crate::service::notify::Unit;
 use crate::shares::KeyShares;
 use crate::store::Store;
@@ -56,6 +59,10 @@ pub struct Facts {
     pub certificates: Option<Certificates>,
     /// The unit as which a service manager runs the node.
     pub unit: Option<Unit>,
+    /// Reports to the network's node monitor, when some are configured.
+    pub reports: Option<Reports>,
+    /// The folders whose file systems are told of, and what they are of.
+    pub folders: Vec<(&'static str, PathBuf)>,
 }
 
 /// Does what is asked. Cheap to clone.
@@ -183,6 +190,9 @@ impl Desk {
             log_bytes,
             backup: handles.backups.health().into(),
             busy: handles.backups.keeper().is_busy(),
+            telemetry: facts.reports.as_ref().map(TelemetryStatus::from),
+            disks: DiskStatus::all(&facts.folders),
+            logged: logging::counted().into(),
         }
     }
 }

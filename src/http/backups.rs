@@ -17,8 +17,8 @@ use super::answer::CallResult;
 use super::caller::Call;
 use super::error::{ApiError, Code};
 use super::wire::{FailureBody, SuccessBody};
+use crate::admin::{AdminError, Administrator};
 use crate::backup::{Kind, Progress, RestoreRequest};
-use crate::config::SecretText;
 use wire::{BackupData, BackupItem, DaysBody, Field, PasswordBody, RestoreBody, RestoreData};
 
 /// The longest history that can be asked for.
@@ -38,7 +38,7 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
     ),
 )]
 pub(super) async fn create(api: &Api, call: &Call) -> CallResult<BackupData> {
-    authenticate(api, call)?;
+    authenticate(api, call).await?;
     let made = api
         .backups
         .create(Kind::Manual, &Progress::unwatched())
@@ -89,7 +89,7 @@ pub(super) async fn history_by_query(api: &Api, call: &Call) -> CallResult<Vec<B
     ),
 )]
 pub(super) async fn restore(api: &Api, call: &Call) -> CallResult<RestoreData> {
-    authenticate(api, call)?;
+    authenticate(api, call).await?;
     let named = match call.parse::<RestoreBody>()?.dump_path {
         Some(Field::Is(named)) if !named.is_empty() => named,
         _ => {
@@ -127,21 +127,35 @@ async fn list(api: &Api, days: Option<u32>) -> CallResult<Vec<BackupItem>> {
 }
 
 /// Lets the administrator pass. The line of the request, under the same id, tells who else was refused.
-fn authenticate(api: &Api, call: &Call) -> Result<(), ApiError> {
+async fn authenticate(api: &Api, call: &Call) -> Result<(), ApiError> {
     let Some(given) = password(&call.body)? else {
         tracing::warn!("an administrator's call was refused: it has no password");
         return Err(ApiError::unauthorized("Admin password is required"));
     };
-    check(api.admin_password.as_ref(), &given)
+    check(&api.administrator, given).await
 }
 
-fn check(password: Option<&SecretText>, given: &str) -> Result<(), ApiError> {
-    match password {
-        Some(password) if password.is(given) => return Ok(()),
-        Some(_) => tracing::warn!("an administrator's call was refused: the password is wrong"),
-        None => tracing::warn!(
-            "an administrator's call was refused: no password is configured; set admin.password_file"
+async fn check(administrator: &Administrator, given: Zeroizing<String>) -> Result<(), ApiError> {
+    match administrator.is(given).await {
+        Ok(true) => return Ok(()),
+        Ok(false) if administrator.has_password() => {
+            tracing::warn!("an administrator's call was refused: the password is wrong");
+        }
+        Ok(false) => tracing::warn!(
+            "an administrator's call was refused: there is no password; run `ksnode init`, or set admin.password_file"
         ),
+        Err(AdminError::Busy) => {
+            tracing::warn!(
+                "an administrator's call was refused: too many passwords wait to be looked at"
+            );
+            return Err(ApiError::later(
+                "many passwords are being looked at; try again in a second",
+            ));
+        }
+        Err(error) => {
+            tracing::error!(%error, "an administrator's call was refused");
+            return Err(ApiError::internal());
+        }
     }
     Err(ApiError::unauthorized("Invalid admin password"))
 }

@@ -103,6 +103,11 @@ impl ApiError {
         Self::new(Code::Unauthorized, message)
     }
 
+    /// What will be possible in a moment.
+    pub(super) fn later(message: &'static str) -> Self {
+        Self::with_status(StatusCode::SERVICE_UNAVAILABLE, Code::UnknownError, message)
+    }
+
     /// Trouble inside the node: never told apart for the client, and never a "not found", which would make wallets
     /// give up.
     pub(super) fn internal() -> Self {
@@ -230,21 +235,18 @@ impl From<ShareError> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        let later = |message: &'static str| {
-            Self::with_status(StatusCode::SERVICE_UNAVAILABLE, Code::UnknownError, message)
-        };
         match error {
             StoreError::Busy { waiting } => {
                 tracing::warn!(
                     waiting,
                     "a write was refused: the writer's queue is full; is the disk too slow?"
                 );
-                later("the node is busy; try again in a second")
+                Self::later("the node is busy; try again in a second")
             }
             // Two stages of one restore; the second is also that of a node that stops.
             error @ (StoreError::Paused | StoreError::Closed) => {
                 tracing::warn!(%error, "a request was refused");
-                later(CLOSED)
+                Self::later(CLOSED)
             }
             error => {
                 tracing::error!(%error, "the database failed a request");

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{NodeError, Opened};
+use crate::admin::Administrator;
 use crate::backup::Restorer;
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::{CommitRevealMode, Config, SecretText};
+use crate::config::{CommitRevealMode, Config};
 use crate::crypto::{CryptoError, EncryptionSecret};
 use crate::http::{Api, StatusFacts};
 use crate::identity::Identities;
@@ -20,7 +21,7 @@ pub(super) struct Blueprint {
     identities: Arc<Identities>,
     commit_reveal: CommitRevealMode,
     restorer: Restorer,
-    admin_password: Option<SecretText>,
+    administrator: Arc<Administrator>,
     secret_file: PathBuf,
     allow_readable_secret: bool,
     launched: Timestamp,
@@ -38,7 +39,7 @@ impl Blueprint {
             identities: Arc::new(Identities::new(&config.identity, clock.clone(), outbound)?),
             commit_reveal: config.commit_reveal,
             restorer,
-            admin_password: config.admin.password.clone(),
+            administrator: Arc::new(Administrator::new(config)?),
             secret_file: config.secret_file.clone(),
             allow_readable_secret: config.allow_readable_secret,
             launched: clock.now(),
@@ -68,7 +69,7 @@ impl Blueprint {
             commit_reveal: self.commit_reveal,
             backups,
             restorer: self.restorer.clone(),
-            admin_password: self.admin_password.clone(),
+            administrator: self.administrator.clone(),
             status,
             clock: self.clock.clone(),
             ring,

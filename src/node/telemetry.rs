@@ -1,5 +1,6 @@
 //! Reports to the network's node monitor (api.md, "Status and liveness").
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use super::NodeError;
 use crate::clock::SharedClock;
 use crate::config;
+use crate::control::{LastReport, Reports};
 use crate::http::Current;
 use crate::service::outbound::{Endpoint, Outbound, OutboundError};
 use crate::shares::ShareCount;
@@ -56,6 +58,7 @@ pub(super) struct Telemetry {
     last_count: AtomicU64,
     reports: Family<Labels, Counter>,
     delivered_at: Gauge<i64, AtomicI64>,
+    told: Reports,
 }
 
 impl Telemetry {
@@ -70,8 +73,13 @@ impl Telemetry {
             })?;
         password.set_sensitive(true);
         headers.insert("x-ks-node-password", password);
+        let endpoint: Endpoint = format!("{}{PATH}", config.base_url).parse()?;
         Ok(Self {
-            endpoint: format!("{}{PATH}", config.base_url).parse()?,
+            told: Reports {
+                receiver: endpoint.to_string(),
+                last: Arc::default(),
+            },
+            endpoint,
             headers,
             interval: config.interval,
             last_count: AtomicU64::new(total(&reporter.current.get().shares.count().await?)),
@@ -79,6 +87,11 @@ impl Telemetry {
             reports: Family::default(),
             delivered_at: Gauge::default(),
         })
+    }
+
+    /// How the last report went, to be told.
+    pub(super) fn reports(&self) -> Reports {
+        self.told.clone()
     }
 
     pub(super) fn register_metrics(&self, registry: &mut Registry) {
@@ -111,10 +124,14 @@ impl Telemetry {
             .outbound
             .post_json(&self.endpoint, self.headers.clone(), &report)
             .await;
+        let at = self.reporter.clock.now();
+        let error = sent.as_ref().err().map(ToString::to_string);
+        self.told
+            .last
+            .store(Some(Arc::new(LastReport { at, error })));
         let outcome = match sent {
             Ok(()) => {
-                self.delivered_at
-                    .set(self.reporter.clock.now().as_seconds());
+                self.delivered_at.set(at.as_seconds());
                 "delivered"
             }
             Err(error) => {

@@ -4,6 +4,7 @@
 //! waits, further records are dropped and counted rather than memory used without bound (`batched`).
 
 mod batched;
+mod counted;
 mod daily;
 
 use std::io::IsTerminal;
@@ -16,6 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 use crate::clock::SharedClock;
 use crate::config::{Log, LogFormat};
 use batched::{Batched, Flusher, batched};
+pub use counted::{Counted, Noted, counted};
 use daily::DailyFile;
 
 /// Logging that cannot be set up.
@@ -60,7 +62,7 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let mut layers = vec![layer(config.format, terminal, colours, !journal)];
     if let Some(folder) = &config.dir {
-        let file = DailyFile::open(folder, config.keep_days, clock).map_err(|source| {
+        let file = DailyFile::open(folder, config.keep_days, clock.clone()).map_err(|source| {
             LoggingError::Folder {
                 path: folder.clone(),
                 source,
@@ -70,6 +72,7 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
         flushers.push(flusher);
         layers.push(layer(config.format, file, false, true));
     }
+    layers.push(counted::Counting(clock).boxed());
     let filter = EnvFilter::builder().parse(&config.level)?;
     tracing_subscriber::registry()
         .with(layers.with_filter(filter))

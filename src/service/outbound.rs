@@ -18,7 +18,7 @@ mod tests;
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::{ACCEPT, AUTHORIZATION, DATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::clock::Timestamp;
 use crate::crypto::provider;
 pub use endpoint::Endpoint;
 
@@ -48,6 +49,15 @@ impl Default for Timeouts {
             total: Duration::from_secs(4),
         }
     }
+}
+
+/// What an address answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// When the answer was made, in whole seconds of the other side's clock, where it says so.
+    pub date: Option<Timestamp>,
 }
 
 /// Makes requests. Cheap to clone; clones share their connections.
@@ -177,6 +187,25 @@ impl Outbound {
         let bytes = self.get_bytes(endpoint, bearer, limit).await?;
         serde_json::from_slice(&bytes).map_err(|_| OutboundError::NotExpectedJson {
             endpoint: endpoint.clone(),
+        })
+    }
+
+    /// Asks whether anybody answers there: the status, whatever it is, and the moment that the answer bears (RFC 9110,
+    /// section 6.6.1). Its body is not read.
+    ///
+    /// # Errors
+    /// [`OutboundError::Unreachable`], [`OutboundError::TimedOut`].
+    pub async fn probe(&self, endpoint: &Endpoint) -> Result<Probed, OutboundError> {
+        let sent = self.client.get(endpoint.url().clone()).send().await;
+        let answer = sent.map_err(|error| failed(endpoint, error))?;
+        let date = answer
+            .headers()
+            .get(DATE)
+            .and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        Ok(Probed {
+            status: answer.status(),
+            date: date.map(Timestamp::from_system_time),
         })
     }
 

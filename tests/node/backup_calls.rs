@@ -178,12 +178,50 @@ fn the_password_that_was_made_at_the_first_start_is_the_one() {
     let home = tempfile::tempdir().unwrap();
     let setup = Setup::new(home.path());
     let node = setup.start();
-    let made = std::fs::read_to_string(setup.data("admin-password")).unwrap();
+    let first = setup.data("initial-admin-password");
+    let made = std::fs::read_to_string(&first).unwrap();
     let body = |password: &str| json!({"password": password});
     node.post_open("/pg_dump/v1/restore", &body(PASSWORD))
         .refused(401, "UNAUTHORIZED");
-    node.post_open("/pg_dump/v1/restore", &body(made.trim_end()))
-        .refused(400, "INVALID_DUMP_PATH");
+    assert!(first.exists());
+    // Its first right use, whatever comes of the call, takes it away from where it lies in clear.
+    let right = |node: &Node| {
+        node.post_open("/pg_dump/v1/restore", &body(made.trim_end()))
+            .refused(400, "INVALID_DUMP_PATH");
+        assert!(!first.exists());
+    };
+    right(&node);
+    right(&node);
+    // Nor is another one made: what is kept is its hash.
+    assert!(node.stop().success());
+    let node = setup.start();
+    assert!(!node.printed.contains("admin password"));
+    right(&node);
+    let kept = std::fs::read_to_string(setup.data("admin-password-hash")).unwrap();
+    assert!(kept.starts_with("$argon2id$") && !kept.contains(made.trim_end()));
+}
+
+#[test]
+fn many_passwords_at_once_keep_nobody_else_waiting() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = Setup::new(home.path());
+    let node = setup.start();
+    let made = std::fs::read_to_string(setup.data("initial-admin-password")).unwrap();
+    let ask =
+        |password: &str| node.post_open("/pg_dump/v1/restore", &json!({"password": password}));
+    std::thread::scope(|scope| {
+        let guesses: Vec<_> = (0..64)
+            .map(|number| scope.spawn(move || ask(&format!("guess {number}")).status))
+            .collect();
+        for _ in 0..20 {
+            assert_eq!(node.get("/").text, "Ok");
+        }
+        for guess in guesses {
+            let status = guess.join().unwrap();
+            assert!(matches!(status, 401 | 503), "{status}");
+        }
+    });
+    ask(made.trim_end()).refused(400, "INVALID_DUMP_PATH");
 }
 
 #[test]

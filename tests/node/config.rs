@@ -175,7 +175,7 @@ fn init_makes_a_private_folder_and_can_be_repeated() {
     let home = Home::new();
     let answer = home.run(&["init"], &[]);
     assert_eq!(answer.code, 0, "{answer:?}");
-    let (secret, password) = (home.own("secret"), home.own("admin-password"));
+    let (secret, password) = (home.own("secret"), home.own("initial-admin-password"));
     assert_eq!(
         (mode(&home.own("")), mode(&secret), mode(&password)),
         (0o700, 0o600, 0o600)

@@ -58,7 +58,7 @@ fn a_killed_nodes_socket_is_replaced() {
     let socket = setup.data("control.sock");
     setup.start().kill();
     assert!(socket.exists());
-    assert!(text(&setup.run(&["status"]), 1).starts_with("not running"));
+    assert!(text(&setup.run(&["status"]), 3).starts_with("not running"));
     let node = setup.start();
     let status = document(&setup.run(&["status", "--json"]), 0);
     assert_eq!(status["node"]["process"], node.child.id());
@@ -116,12 +116,12 @@ fn status_tells_how_the_node_is() {
 fn status_of_a_stopped_node_touches_nothing() {
     let home = tempfile::tempdir().unwrap();
     let setup = Setup::new(home.path());
-    let page = text(&setup.run(&["status"]), 1);
+    let page = text(&setup.run(&["status"]), 3);
     assert!(
         page.starts_with("not running: no node answers at"),
         "{page}"
     );
-    let status = document(&setup.run(&["status", "--json"]), 1);
+    let status = document(&setup.run(&["status", "--json"]), 3);
     assert_eq!(
         (&status["running"], &status["well"]),
         (&json!(false), &json!(false))

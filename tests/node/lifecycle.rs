@@ -213,7 +213,7 @@ fn assert_private(data: &Path, printed: &str) {
         let expected = if path.is_dir() { 0o700 } else { 0o600 };
         assert_eq!(mode(&path), expected, "{}", path.display());
     }
-    for expected in ["secret", "admin-password", "ksnode.db"] {
+    for expected in ["secret", "initial-admin-password", "ksnode.db"] {
         assert!(names.iter().any(|name| name == expected), "{names:?}");
         assert!(
             printed.contains(expected) || expected == "ksnode.db",
@@ -247,7 +247,7 @@ fn the_first_start_needs_nothing_and_keeps_everything_private() {
         .split(' ')
         .next()
         .unwrap();
-    let stored = std::fs::read_to_string(data.join("admin-password")).unwrap();
+    let stored = std::fs::read_to_string(data.join("initial-admin-password")).unwrap();
     assert_eq!(stored.trim_end(), password);
     assert!(
         !std::fs::read_to_string(home.path().join("stderr"))

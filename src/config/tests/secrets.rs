@@ -153,27 +153,6 @@ fn a_higher_sources_spelling_replaces_the_lower_ones() {
 }
 
 #[test]
-fn a_made_password_counts_when_nobody_named_another() {
-    let machine = Machine::new();
-    machine.write("home/.local/share/ksnode/admin-password", "made\n");
-    let loaded = machine.load().unwrap();
-    assert_eq!(
-        loaded.config.admin.password.as_ref().unwrap().expose(),
-        "made"
-    );
-    assert_eq!(
-        origin(&loaded, "admin.password_file").source,
-        Source::Default
-    );
-    let loaded = machine.and(&[("ADMIN_PASSWORD", "mine")]).load().unwrap();
-    assert_eq!(
-        loaded.config.admin.password.as_ref().unwrap().expose(),
-        "mine"
-    );
-    assert!(loaded.notices.is_empty());
-}
-
-#[test]
 fn empty_secrets_are_none() {
     let line = Machine::with_variables(&[("KSNODE_ADMIN__PASSWORD", "")]).problem();
     assert!(

@@ -36,23 +36,25 @@ fn a_password_is_a_text_that_is_not_empty() {
     }
 }
 
-#[test]
-fn only_the_configured_password_is_right() {
-    let refused = |configured: Option<&str>, given: &str| {
-        let configured = configured.map(|text| SecretText::new(text.to_owned()));
-        let refusal = check(configured.as_ref(), given).err();
+#[tokio::test]
+async fn only_the_configured_password_is_right() {
+    let refused = async |configured: Option<&str>, given: &str| {
+        let administrator = Administrator::configured(configured);
+        let refusal = check(&administrator, Zeroizing::new(given.to_owned())).await;
+        let refusal = refusal.err();
         refusal.map(|error| (error.status, error.code, error.message.into_owned()))
     };
-    assert_eq!(refused(Some("a b"), "a b"), None);
+    assert_eq!(refused(Some("a b"), "a b").await, None);
     let wrong = (
         StatusCode::UNAUTHORIZED,
         Code::Unauthorized,
         "Invalid admin password".to_owned(),
     );
     for given in ["a", "a b ", "A b", "a bc", &"a b".repeat(1000)] {
-        assert_eq!(refused(Some("a b"), given), Some(wrong.clone()), "{given}");
+        let answer = refused(Some("a b"), given).await;
+        assert_eq!(answer, Some(wrong.clone()), "{given}");
     }
-    assert_eq!(refused(None, "a b"), Some(wrong));
+    assert_eq!(refused(None, "a b").await, Some(wrong));
 }
 
 #[test]
