@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +26,9 @@ use super::{FinalAnswer, Front, Ops, Redirect, http2};
 const HEADER_TIME: Duration = Duration::from_secs(30);
 /// The same where clients are only redirected, after which the connection ends.
 const REDIRECT_TIME: Duration = Duration::from_secs(10);
+/// How long after a stop a client that has connected and not asked yet is waited for: it was not refused, and would take a
+/// connection that ends without an answer for a failure. One that has asked before knows that connections end.
+pub(super) const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How long a client may refuse to take more of an answer.
 pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
 /// Bytes kept of a request that is not parsed yet. The front's own limit on headers is lower; this one is for
@@ -111,9 +117,18 @@ async fn serve<S, F>(
 {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_STALL));
+    let asked = Notify::new();
     let service = service_fn(|request| {
+        asked.notify_one();
         let answer = answer(request);
-        async move { Ok::<_, Infallible>(answer.await) }
+        async {
+            let mut answer = answer.await;
+            if stop.is_cancelled() {
+                let headers = answer.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -122,9 +137,14 @@ async fn serve<S, F>(
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
+    let last = async {
+        stop.cancelled().await;
+        // Told at once when there was a request before.
+        let _ = timeout(FIRST_REQUEST, asked.notified()).await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = last => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -137,7 +157,6 @@ async fn serve<S, F>(
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-    use tokio::sync::Notify;
     use warp::Reply;
 
     use super::*;

@@ -22,11 +22,13 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::FinalAnswer;
-use super::connection::{BUFFER, WRITE_STALL};
+use super::connection::{BUFFER, FIRST_REQUEST, WRITE_STALL};
 
 /// Requests of one connection that are under way at once.
 const STREAMS: u32 = 100;
@@ -65,6 +67,7 @@ impl Default for Times {
 struct Activity {
     begun: AtomicU64,
     under_way: AtomicUsize,
+    came: Notify,
 }
 
 /// One request under way; it is over when this is dropped, whichever way it ended.
@@ -74,7 +77,15 @@ impl Activity {
     fn begin(this: &Arc<Self>) -> Busy {
         this.begun.fetch_add(1, Ordering::Relaxed);
         this.under_way.fetch_add(1, Ordering::Relaxed);
+        this.came.notify_one();
         Busy(this.clone())
+    }
+
+    /// Returns when there was a request.
+    async fn first(&self) {
+        while self.begun.load(Ordering::Relaxed) == 0 {
+            self.came.notified().await;
+        }
     }
 
     /// Returns when no request was under way or came between two looks.
@@ -138,7 +149,10 @@ pub(super) async fn serve<S, F>(
 }
 
 async fn sent_away(stop: &CancellationToken, activity: &Activity, times: Times) {
-    stop.run_until_cancelled(activity.idle(times.idle)).await;
+    let idle = stop.run_until_cancelled(activity.idle(times.idle)).await;
+    if idle.is_none() {
+        let _ = timeout(FIRST_REQUEST, activity.first()).await;
+    }
 }
 
 fn builder(times: Times) -> http2::Builder<TokioExecutor> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +14,8 @@ use super::gate::{Gate, Secured};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
+/// How long after a stop handshakes under way may take: these clients were not refused.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
 /// Pause after a failed accept. The usual reason is that the process has no file descriptors left; some come back as
 /// connections end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -144,8 +147,11 @@ pub async fn serve_secured<H, F>(
         let free = permits.clone().acquire_owned();
         connections.spawn(async move {
             let free = async { free.await.ok() };
-            let admitted = gate.admit(stream, peer, place, free);
-            if let Some(Some((stream, permit))) = stop.run_until_cancelled(admitted).await {
+            let admitted = tokio::select! {
+                admitted = gate.admit(stream, peer, place, free) => admitted,
+                () = async { stop.cancelled().await; sleep(LAST_HANDSHAKES).await } => None,
+            };
+            if let Some((stream, permit)) = admitted {
                 handler(stream, peer).await;
                 drop(permit);
             }
@@ -167,8 +173,7 @@ async fn accept(
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
-            stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE))
-                .await;
+            stop.run_until_cancelled(sleep(ACCEPT_PAUSE)).await;
             Some(None)
         }
     }

@@ -118,6 +118,25 @@ fn a_client_that_never_finishes_is_cut_at_the_deadline() {
         .refused(404, "USER_NOT_FOUND");
 }
 
+/// Whoever had just connected has not been refused, and so is answered: clients take a connection that ends without an
+/// answer for a failure.
+#[test]
+fn a_stop_answers_whoever_has_just_connected() {
+    let home = tempfile::tempdir().unwrap();
+    let node = Setup::new(home.path()).start();
+    let mut new = node.connect();
+    // The node has accepted it when it has answered one that came later.
+    assert_eq!(node.get("/").text, "Ok");
+    node.signal(Signal::TERM);
+    wait_until_refusing(node.address());
+    new.write_all(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n")
+        .unwrap();
+    let answer = rest(&mut new);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:?}");
+    assert!(answer.contains("connection: close"), "{answer:?}");
+    assert_eq!(node.ended().code(), Some(0));
+}
+
 #[test]
 fn idle_connections_do_not_hold_up_a_stop() {
     let home = tempfile::tempdir().unwrap();

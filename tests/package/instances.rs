@@ -65,16 +65,9 @@ fn instance<'m>(machine: &'m Machine, name: &'static str, port: u16) -> Node<'m>
         name,
         port,
     };
-    let made = node.command("init --system");
+    let made = node.command(&format!("init --listen 127.0.0.1:{port}"));
     assert!(made.success(), "{}", made.said());
     node.accept_users();
-    // The first of the two is [server]'s, the other [ops]'s.
-    machine.ok(&format!(
-        "sed -i -e '/^\\[server\\]/,/^\\[ops\\]/s|^#listen = .*|listen = [\"127.0.0.1:{port}\"]|' \
-         -e '/^\\[ops\\]/,/^\\[tls\\]/s|^#listen = .*|listen = \"127.0.0.1:{}\"|' {}",
-        port + 1,
-        node.config()
-    ));
     node.start();
     node
 }
