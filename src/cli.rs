@@ -15,6 +15,7 @@ pub mod instance;
 pub mod key;
 pub mod manual;
 pub mod progress;
+pub mod replica;
 pub mod restore;
 pub mod rollback;
 pub mod running;
@@ -125,13 +126,16 @@ pub enum Command {
     /// Make, list, verify and delete backups
     #[command(subcommand)]
     Backup(backup::Command),
-    /// Replace the node's data by a backup
+    /// Replace the node's data by a backup, or by the replica in Postgres
     Restore(restore::Arguments),
     /// Tell whether another version may be installed in place of this one; the exit code is 0 then, 3 when the data is to
     /// be rolled back first, and 1 otherwise
     UpgradeCheck(upgrade_check::Arguments),
     /// Bring the data of a stopped node to what an older version reads; nothing is lost
     Rollback(rollback::Arguments),
+    /// Look at the replica in Postgres, compare it, fill it anew
+    #[command(subcommand)]
+    Replica(replica::Command),
     /// Make a bearer token to try the node by hand
     #[command(subcommand)]
     Token(token::Command),
@@ -173,6 +177,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Backup(command)) => backup::run(&cli.global, command)?,
         Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
         Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,
+        Some(Command::Replica(command)) => return replica::run(&cli.global, command),
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
         Some(Command::Token(command)) => token::run(&cli.global, command)?,
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,

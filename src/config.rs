@@ -101,6 +101,8 @@ pub struct Config {
     pub commit_reveal: CommitRevealMode,
     /// `[backup]`
     pub backup: Backup,
+    /// `[replica]`: there is no replica when it is absent.
+    pub replica: Option<Replica>,
     /// `[telemetry]`: nothing is reported when it is absent.
     pub telemetry: Option<Telemetry>,
     /// `[admin]`
@@ -281,6 +283,63 @@ pub struct Backup {
     pub age_recipients: Vec<String>,
     /// Time between two checks of the live database file; `None` (written 0) is no check. Default 6 hours.
     pub check_interval: Option<Duration>,
+}
+
+/// `[replica]`: the Postgres that holds a second copy.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Where it is.
+    pub address: ReplicaAddress,
+    /// The password, when the address holds none.
+    pub password: Option<SecretText>,
+    /// PEM of the authorities that are trusted in place of Mozilla's.
+    pub root_certificate: Option<PathBuf>,
+    /// When a write is answered. Default local.
+    pub ack: ReplicaAck,
+    /// What becomes of writes that the replica does not have in time. Default degrade.
+    pub on_outage: OnOutage,
+    /// How long a write waits for the replica. Default 10 s.
+    pub ack_timeout: Duration,
+    /// Changes kept for a replica that is away; with more it is filled anew. Default 1,000,000.
+    pub max_log_rows: i64,
+}
+
+/// Where the replica's Postgres is.
+#[derive(Clone, Debug)]
+pub enum ReplicaAddress {
+    /// `postgresql://…`; it may hold a password.
+    Url(SecretText),
+    /// In parts.
+    Parts {
+        /// Host name, address or folder of a Unix socket; several with commas.
+        host: String,
+        /// Default 5432.
+        port: Option<u16>,
+        /// The role.
+        user: String,
+        /// Default as the user.
+        database: Option<String>,
+        /// As libpq spells it. Default `verify-full`.
+        sslmode: Option<String>,
+    },
+}
+
+/// `[replica] ack`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaAck {
+    /// Once it is on this machine's disk.
+    Local,
+    /// Once the replica has it too.
+    Replica,
+}
+
+/// `[replica] on_outage`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// They are answered once they are on this machine's disk.
+    Degrade,
+    /// They are refused, new ones before anything is written.
+    Refuse,
 }
 
 /// `[telemetry]`: the network's node monitor.

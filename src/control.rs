@@ -20,6 +20,7 @@ mod client;
 mod desk;
 mod health;
 mod protocol;
+mod replica;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use client::Client;
 pub use desk::{Desk, Facts, Handles, whole_days};
 pub use health::{DiskStatus, LastReport, LoggedStatus, Reports, TelemetryStatus};
 pub use protocol::{Event, PhaseStep, Request};
+pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use server::{Answerer, ControlServer, Work};
 
 /// The socket's name in the data folder.

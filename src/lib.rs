@@ -12,6 +12,7 @@
 //! | [`admin`] | the administrator: his password |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
+//! | [`replica`] | a second copy in Postgres: ships the change log, compares, rebuilds |
 //! | [`identity`] | who is calling: one file per provider behind one trait |
 //! | [`tls`] | where certificates come from, handshakes, and the listener |
 //! | [`service`] | what the operating system sees: logs, signals, process limits, the service manager, whose process it is, outbound connections |
@@ -30,6 +31,7 @@ pub mod crypto;
 pub mod http;
 pub mod identity;
 pub mod node;
+pub mod replica;
 pub mod service;
 pub mod shares;
 pub mod store;

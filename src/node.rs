@@ -33,6 +33,7 @@ use crate::http::{
     ALPN, Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, Redirect,
 };
 use crate::identity::IdentityError;
+use crate::replica::{Replica, ReplicaError};
 use crate::service::notify::{Manager, Unit};
 use crate::service::outbound::{Outbound, OutboundError, Timeouts};
 use crate::service::sockets::PassedSockets;
@@ -43,12 +44,12 @@ use crate::tls::{
 };
 use blueprint::Blueprint;
 use open::open_with;
-pub use open::{Opened, lock, open, open_existing, restore_stopped};
+pub use open::{Opened, fetch_replica, lock, open, open_existing, restore_stopped};
 use ports::{Ports, run_api, run_ops, run_redirect};
 pub use rollback::{RollbackError, rollback_stopped};
-pub use schema::{MIGRATIONS, OLDEST_SCHEMA, WAYS_DOWN};
+pub use schema::{LOGGED, MIGRATIONS, OLDEST_SCHEMA, WAYS_DOWN};
 use starting::Starting;
-use tasks::Background;
+use tasks::{Background, follower};
 use telemetry::{Reporter, Telemetry};
 pub use upgrade::{Release, UpgradeCheck, Verdict, check_upgrade};
 use watch::Watch;
@@ -112,6 +113,9 @@ pub enum NodeError {
     /// Connections to others.
     #[error(transparent)]
     Outbound(#[from] OutboundError),
+    /// The replica.
+    #[error("[replica]: {0}")]
+    Replica(#[from] ReplicaError),
 }
 
 /// A node with its ports open, about to serve.
@@ -131,6 +135,8 @@ pub struct Node {
     max_connections: usize,
     deadline: Duration,
     background: Background,
+    /// Ends the replica's task, once requests have ended.
+    last: CancellationToken,
 }
 
 impl Node {
@@ -160,8 +166,13 @@ impl Node {
         // After the folder is this process's own: a certificate may be kept in it.
         let supply = Supply::start(supply_options(config, &ports, &current), &clock).await?;
         let telemetry = telemetry(config, &current, outbound, &clock).await?;
+        let last = CancellationToken::new();
+        let (follower, replica) = follower(config, &current, &clock)?.unzip();
         let metrics = HttpMetrics::default();
         let mut registry = registry(&metrics, &store_metrics, &current, telemetry.as_ref());
+        if let Some(replica) = &replica {
+            replica.metrics().register(&mut registry);
+        }
         let readiness = Readiness::default();
         let options = front_options(config);
         let front = Front::new(current.clone(), options, metrics, clock.clone())?;
@@ -169,7 +180,15 @@ impl Node {
         let gate = supply.as_ref().map(|one| gate(one, &front, &mut registry));
         let gate = gate.transpose()?;
         let reports = telemetry.as_ref().map(Telemetry::reports);
-        let facts = facts(config, &current, &ports, certificates, reports, &clock);
+        let facts = facts(
+            config,
+            &current,
+            &ports,
+            certificates,
+            reports,
+            replica,
+            &clock,
+        );
         let desk = desk(facts, &current, &clock);
         let control = ControlServer::bind(&socket, desk.clone().answerer())?;
         let supply = supply.map(|supply| (supply, Reload::default()));
@@ -191,6 +210,7 @@ impl Node {
                 orders,
                 blueprint,
                 store_metrics,
+                follower: follower.map(|follower| (follower, last.clone())),
                 supply,
                 watch,
                 clock,
@@ -204,6 +224,7 @@ impl Node {
             manager,
             max_connections: config.server.max_connections,
             deadline: config.server.shutdown,
+            last,
         })
     }
 
@@ -270,6 +291,7 @@ impl Node {
         if !finished {
             tracing::warn!("requests were still under way at the deadline and are cut off");
         }
+        self.last.cancel();
         background.wait().await;
         let api = self.current.get();
         api.backups.keeper().stop().await;
@@ -350,6 +372,7 @@ fn facts(
     ports: &Ports,
     certificates: Option<Certificates>,
     reports: Option<Reports>,
+    replica: Option<Replica>,
     clock: &SharedClock,
 ) -> Facts {
     let api = current.get();
@@ -364,6 +387,7 @@ fn facts(
         certificates,
         unit: Unit::of_process(),
         reports,
+        replica,
         folders: config.folders(),
     }
 }

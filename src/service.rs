@@ -7,5 +7,6 @@ pub mod logging;
 pub mod notify;
 pub mod outbound;
 pub mod owner;
+pub mod postgres;
 pub mod process;
 pub mod sockets;

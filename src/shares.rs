@@ -6,6 +6,7 @@
 
 mod contents;
 mod count;
+mod replicated;
 mod reseal;
 mod session;
 mod table;
@@ -23,6 +24,7 @@ use crate::identity::UserId;
 use crate::store::{Store, StoreError};
 pub use contents::ShareContents;
 pub use count::ShareCount;
+pub use replicated::{SHARE_DERIVED, SHARE_LOGGED};
 pub use session::{
     ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
     Sessions,

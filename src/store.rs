@@ -10,13 +10,18 @@
 //! The room knows nothing of key shares. Tables come as migrations from the rooms that own them; the node's
 //! own tables (header row, key ring, node keys) are this room's, in [`Keychain`].
 
+mod acknowledger;
+mod changes;
 mod checkpoint;
 mod connection;
+mod export;
 mod files;
 mod folder;
 mod keychain;
 mod readers;
 mod replace;
+mod replication;
+mod tables;
 mod timeline;
 mod way_down;
 mod writer;
@@ -28,7 +33,10 @@ use rusqlite::Connection;
 
 use crate::clock::SharedClock;
 use crate::crypto::CryptoError;
+pub use changes::{Change, ChangeLog, ColumnKind, LogState, LoggedTable, Mark};
 pub use connection::{APPLICATION_ID, migrate, open_detached, schema_version};
+pub use export::Export;
+use export::Exports;
 pub use files::{
     beside, new_private_file, private_folder, replace_private_file, sync_folder,
     unnamed_private_file,
@@ -37,16 +45,21 @@ pub use folder::{FolderLock, Holder};
 pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
+pub use replication::{OnOutage, ReplicaStanding, Replication, Wait};
+pub use tables::STORE_LOGGED;
 pub use timeline::{Timeline, Timelines};
 pub use way_down::{WayDown, migrate_down, schema_text, steps_down};
 pub use writer::StoreMetrics;
-use writer::{Giver, Writer};
+use writer::{Giver, Shipping, Writer};
 
 /// The tables of this room, the first migration of every database.
 pub const NODE_TABLES: &str = include_str!("store/schema/node.sql");
 
 /// The table of timelines, the third migration.
 pub const TIMELINE_TABLE: &str = include_str!("store/schema/timeline.sql");
+
+/// The tables of the change log, the sixth migration.
+pub const CHANGE_TABLES: &str = include_str!("store/schema/change.sql");
 
 /// Name of the database's file in the data folder.
 pub const DATABASE_FILE: &str = "ksnode.db";
@@ -126,6 +139,9 @@ pub enum StoreError {
     /// Writes are refused while the data is saved and replaced.
     #[error("a restore is under way, and nothing is written until it is done")]
     Paused,
+    /// The replica does not have the write, or writes are refused without it.
+    #[error("the replica is away, and writes are refused without it")]
+    ReplicaAway,
     /// The store was closed; nothing was written.
     #[error("the database is closed")]
     Closed,
@@ -186,6 +202,8 @@ pub struct StoreOptions {
     pub readers: usize,
     /// Told that a migration goes on.
     pub pulse: Pulse,
+    /// Present when changes are logged for a replica.
+    pub replication: Option<Replication>,
 }
 
 impl Default for StoreOptions {
@@ -194,6 +212,7 @@ impl Default for StoreOptions {
             queue_length: 4096,
             readers: 2,
             pulse: Pulse::default(),
+            replication: None,
         }
     }
 }
@@ -205,6 +224,7 @@ pub struct Store {
     path: PathBuf,
     writer: Writer,
     readers: Arc<Readers>,
+    exports: Exports,
 }
 
 impl Store {
@@ -221,7 +241,12 @@ impl Store {
         clock: SharedClock,
     ) -> Result<Self, StoreError> {
         let path = folder.path().join(DATABASE_FILE);
-        let connection = connection::open_writer(&path, migrations, options.pulse)?;
+        let mut connection = connection::open_writer(&path, migrations, options.pulse)?;
+        let replication = options.replication;
+        changes::prepare(&mut connection, replication.map(|on| on.tables))?;
+        let shipping = replication
+            .map(|on| Shipping::new(&connection, on.waits, clock.clone()))
+            .transpose()?;
         let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
         let writer = Writer::start(
             connection,
@@ -229,8 +254,10 @@ impl Store {
             options.queue_length,
             readers.clone(),
             metrics,
+            shipping,
         )?;
         Ok(Self {
+            exports: Exports::new(&path),
             folder,
             path,
             writer,
@@ -289,6 +316,36 @@ impl Store {
         self.readers.run(query).await
     }
 
+    /// As [`Self::write`], for what keeps the change log: it waits for no replica and is not refused without one.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_log<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(ChangeLog<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let job = |connection: &Connection| job(ChangeLog(connection));
+        self.writer.submit(Giver::Log, job).await
+    }
+
+    /// The number of the newest change, told after each commit. `None` when changes are not logged.
+    pub fn newest_change(&self) -> Option<tokio::sync::watch::Receiver<i64>> {
+        self.writer.newest_change()
+    }
+
+    /// Says how the replica stands; answers wait for it.
+    pub fn replica_stands(&self, standing: ReplicaStanding) {
+        self.writer.replica_stands(standing);
+    }
+
+    /// A snapshot for a long read, beside the readers that answer requests.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], [`StoreError::Database`].
+    pub async fn export(&self) -> Result<Export, StoreError> {
+        self.exports.begin().await
+    }
+
     /// Bytes of the database and of its write-ahead log on the disk.
     pub fn size(&self) -> (u64, u64) {
         let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
@@ -300,6 +357,7 @@ impl Store {
 
     /// Refuses new work, finishes what waits, folds the write-ahead log into the database and closes it.
     pub async fn close(&self) {
+        self.exports.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }

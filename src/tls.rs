@@ -29,7 +29,7 @@ mod supply;
 
 use std::path::PathBuf;
 
-pub use acme::{TLS_TABLES, Vault, Vaults};
+pub use acme::{TLS_LOGGED, TLS_TABLES, Vault, Vaults};
 pub use certificate::{Certificate, Pem};
 pub use certificates::{CertificateFacts, CertificateSource, Certificates};
 pub use gate::{Challenge, Cleartext, Gate, Secured};

@@ -113,20 +113,21 @@ impl Candidate {
         })
     }
 
-    /// Makes it the beginning of a new timeline, with the history of backups that is known today and with `saved`, the
-    /// backup of the data it replaces.
+    /// Makes it the beginning of a new timeline, with the history of backups that is known today, with `saved`, the
+    /// backup of the data it replaces, and with the timelines of that data.
     pub(super) fn begin_timeline(
         &self,
         contents: &dyn Contents,
         history: Option<&[Record]>,
         source: &Record,
         saved: Option<&Record>,
+        left: &[Timeline],
         now: Timestamp,
     ) -> Result<Timeline, BackupError> {
         let mut connection = open_detached(&self.path)?;
         let transaction = connection.transaction().map_err(StoreError::from)?;
         contents.begin_timeline(&transaction)?;
-        let timeline = Timelines(&transaction).begin(now)?;
+        let timeline = Timelines(&transaction).begin_beside(left, now)?;
         match history {
             Some(records) => History(&transaction).replace(records)?,
             None => know_oneself(History(&transaction), source)?,

@@ -17,7 +17,10 @@ use super::keeper::Turn;
 use super::{
     BackupError, Keeper, Kind, Progress, Record, RestoreReport, RestoreRequest, Status, Summary,
 };
-use crate::store::{DATABASE_FILE, FolderLock, OpenKeys, StoreError, WritesPaused, open_read_only};
+use crate::store::{
+    DATABASE_FILE, FolderLock, OpenKeys, StoreError, Timeline, Timelines, WritesPaused,
+    open_read_only,
+};
 
 /// A restore that somebody asked the running node for.
 #[derive(Debug)]
@@ -186,13 +189,13 @@ impl PreparedRestore {
         progress: &Progress,
     ) -> Result<(), BackupError> {
         let database = self.folder.path().join(DATABASE_FILE);
-        let (mut history, mut saved) = (None, None);
+        let (mut history, mut saved, mut left) = (None, None, Vec::new());
         // Of an empty node there is nothing to save, and its history is not the other one's.
         if database.exists() && !self.of_another {
             saved = Some(self.save_today(paused, progress).await?);
-            history = self
+            (history, left) = self
                 .keeper
-                .in_background(move || Ok(read_history(&database)))
+                .in_background(move || Ok((read_history(&database), read_timelines(&database))))
                 .await?;
         }
         let (candidate, source) = (self.candidate.clone(), self.source.clone());
@@ -201,7 +204,7 @@ impl PreparedRestore {
             let contents = &*shared.options.contents;
             let history = history.as_deref();
             let (saved, now) = (saved.as_ref(), shared.clock.now());
-            candidate.begin_timeline(contents, history, &source, saved, now)
+            candidate.begin_timeline(contents, history, &source, saved, &left, now)
         });
         self.report.timeline = Some(timeline.await?.id);
         Ok(())
@@ -308,6 +311,12 @@ async fn note(paused: Option<&WritesPaused>, record: Record) {
     if let Err(error) = noted.await {
         tracing::warn!(%error, "the backup before a restore is not in the history of the data that is replaced");
     }
+}
+
+/// The timelines of a database that may be of any schema, or damaged.
+fn read_timelines(database: &std::path::Path) -> Vec<Timeline> {
+    let all = open_read_only(database).and_then(|connection| Timelines(&connection).all());
+    all.unwrap_or_default()
 }
 
 /// The history of a database that may be of any schema, or damaged.

@@ -71,8 +71,10 @@ impl TakeOver {
     /// [`ConfigError`]: the file cannot be read, or what it says is impossible.
     pub fn read(path: &Path, data_dir: &Path, environment: &Environment) -> anyhow::Result<Self> {
         let source = std::path::absolute(path)?;
-        let variables = variables(&source)?;
+        let mut variables = variables(&source)?;
         let names = variables.keys().cloned().collect();
+        // They name the suite's own database, which is imported from, and not one for a second copy.
+        variables.retain(|name, _| !is_postgres(name));
         // Compose files take relative paths from the folder of the `.env`.
         let folder = source.parent().context("a file needs a folder")?.to_owned();
         let overrides = Overrides {
@@ -189,11 +191,21 @@ impl TakeOver {
         if taken || noticed {
             return None;
         }
+        if is_postgres(name) {
+            return Some(format!(
+                "{name}: is of that suite's own database; [replica] names a Postgres for a second copy"
+            ));
+        }
         Some(match docker_names().find(|(known, _)| *known == name) {
             Some((_, key)) => format!("{name}: is empty, or {key} was already set by another name"),
             None => format!("{name}: not known to ksnode"),
         })
     }
+}
+
+/// Whether the variable is one of the suite's Postgres.
+fn is_postgres(name: &str) -> bool {
+    docker_names().any(|(known, key)| known == name && key.starts_with("replica."))
 }
 
 fn section_of(origin: &Origin) -> &str {

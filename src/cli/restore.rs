@@ -21,14 +21,18 @@ use crate::backup::RestoreRequest;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::{Request, Restored};
-use crate::node::restore_stopped;
+use crate::node::{fetch_replica, restore_stopped};
+use crate::store::remove_database;
 
 /// What `ksnode restore` takes.
 #[derive(Args, Debug)]
 pub struct Arguments {
     /// The backup; a bare name that is not in the working folder means that name in the backup folder
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "from_replica")]
+    pub file: Option<PathBuf>,
+    /// Take the data from the replica in Postgres; the node must be stopped, or a new one
+    #[arg(long, conflicts_with = "file")]
+    pub from_replica: bool,
     /// Verify the backup and tell what would change, and change nothing
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
@@ -60,13 +64,41 @@ fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
         "a restore replaces the node's data, and there is no terminal to ask on: see with --dry-run what it would \
          change, then say --yes"
     );
-    super::block_on(restore(&config, arguments, asks))?
+    super::block_on(async {
+        let Some(file) = &arguments.file else {
+            return from_replica(&config, arguments, asks).await;
+        };
+        restore(&config, arguments, backup_file(file, &config)?, asks).await
+    })?
 }
 
-async fn restore(config: &Config, arguments: &Arguments, asks: bool) -> anyhow::Result<()> {
+/// Makes a file of the replica first, and restores that.
+async fn from_replica(config: &Config, arguments: &Arguments, asks: bool) -> anyhow::Result<()> {
+    ensure!(
+        matches!(Way::find(config).await?, Way::Folder),
+        "the node runs, and its own data is newer than any replica; stop it first if it is to be replaced"
+    );
+    let fetched = fetch_replica(config).await;
+    let rebuilt = fetched.map_err(|error| in_plain_words(error, config))?;
+    let rows = rebuilt.rows;
+    remark(&format!(
+        "fetched {rows} rows of node {} from the replica",
+        rebuilt.node
+    ));
+    let restored = restore(config, arguments, rebuilt.path.clone(), asks).await;
+    remove_database(&rebuilt.path)?;
+    restored
+}
+
+async fn restore(
+    config: &Config,
+    arguments: &Arguments,
+    path: PathBuf,
+    asks: bool,
+) -> anyhow::Result<()> {
     let (secret_file, age_identity) = arguments.opening.absolute()?;
     let mut request = RestoreRequest {
-        path: backup_file(&arguments.file, config)?,
+        path,
         secret_file,
         age_identity,
         dry_run: arguments.dry_run || asks,

@@ -106,6 +106,11 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
     lines.push(format!("reports: {}", telemetry(node.telemetry.as_ref())));
     lines.extend(node.disks.iter().map(disk));
     lines.push(format!("log:     {}", logged(&node.logged)));
+    lines.extend(
+        node.replica
+            .as_ref()
+            .map(|replica| format!("replica: {}", super::replica::line(replica))),
+    );
     if problems.is_empty() {
         lines.push("well".to_owned());
     }
@@ -230,6 +235,7 @@ mod tests {
                 free_percent: 25,
             }],
             logged: LoggedStatus::default(),
+            replica: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One function a section: the keys of it, read into its type.
 
+mod replica;
 mod tls;
 
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
     let tls = tls::tls(r);
     let identity = identity(r);
     let commit_reveal = commit_reveal(r);
+    let replica = replica::replica(r);
     let telemetry = telemetry(r);
     let admin = r.secret("admin.password", "admin.password_file");
     let log = log(r);
@@ -52,6 +54,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
         identity: identity?,
         commit_reveal: commit_reveal?,
         backup: backup?,
+        replica: replica?,
         telemetry: telemetry?,
         admin: Admin { password: admin? },
         log: log?,

@@ -24,6 +24,8 @@ enum Form {
     Folder,
     /// The text itself.
     Text,
+    /// `true` or `false`: whether the connection to Postgres is encrypted.
+    Ssl,
 }
 
 /// A key and the names that set it; where there are two, they are the outer and the inner name of one setting.
@@ -48,20 +50,16 @@ const NAMES: &[(&str, &[&str], Form)] = &[
         &["KS_NODE_REPORT_PASSWORD"],
         Form::Text,
     ),
+    ("replica.host", &["DB_HOST"], Form::Text),
+    ("replica.port", &["DB_PORT"], Form::Text),
+    ("replica.user", &["DB_USER"], Form::Text),
+    ("replica.password", &["DB_PASSWORD"], Form::Text),
+    ("replica.database", &["DB_NAME"], Form::Text),
+    ("replica.sslmode", &["DB_SSL"], Form::Ssl),
 ];
 
-const POSTGRES_PASSWORD: &str = "DB_PASSWORD";
-
-/// The names of that suite's Postgres.
-const POSTGRES: &[&str] = &[
-    "PG_DATA_DIR",
-    "DB_HOST",
-    "DB_PORT",
-    "DB_USER",
-    POSTGRES_PASSWORD,
-    "DB_NAME",
-    "DB_SSL",
-];
+/// Where that suite's Postgres keeps its files; nothing here obeys it.
+const POSTGRES_DATA: &str = "PG_DATA_DIR";
 
 /// Every variable of the suite that sets something here, with the key it sets.
 pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -73,9 +71,7 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Whether the variable may hold a secret, or one of our settings: the programs that the node starts get none of these.
 pub fn is_private(name: &str) -> bool {
     let secret = |key| key::find(key).is_some_and(|known| known.kind == Kind::Secret);
-    name.starts_with(key::PREFIX)
-        || name == POSTGRES_PASSWORD
-        || names().any(|(known, key)| known == name && secret(key))
+    name.starts_with(key::PREFIX) || names().any(|(known, key)| known == name && secret(key))
 }
 
 /// What the suite's variables say.
@@ -96,24 +92,19 @@ pub(crate) fn is_ours(source: &Source) -> bool {
     matches!(source, Source::Environment(name) if names().any(|(known, _)| known == name))
 }
 
-/// Says of the suite's Postgres variables that nothing here obeys them.
+/// Says what the suite's Postgres is here.
 pub(crate) fn notice(environment: &Environment) -> Option<String> {
-    let set: Vec<&str> = POSTGRES
-        .iter()
-        .copied()
-        .filter(|name| environment.path(name).is_some())
-        .collect();
-    (!set.is_empty()).then(|| {
+    let set = |name| environment.path(name).is_some();
+    if set("DB_HOST") {
+        return Some(
+            "DB_HOST names a Postgres: this node keeps its data in its own database, and a replica of it there".to_owned(),
+        );
+    }
+    set(POSTGRES_DATA).then(|| {
         format!(
-            "{} not used: this node keeps its data in its own database, not in Postgres",
-            list(&set)
+            "{POSTGRES_DATA} is not used: this node keeps its data in its own database, not in Postgres"
         )
     })
-}
-
-fn list(names: &[&str]) -> String {
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    format!("{} {verb}", names.join(", "))
 }
 
 fn entry(
@@ -154,6 +145,14 @@ fn entry(
 fn value(environment: &Environment, form: &Form, text: &str) -> Result<String, Wrong> {
     match form {
         Form::Text => Ok(text.to_owned()),
+        Form::Ssl => match text {
+            "true" => Ok("verify-full".to_owned()),
+            "false" => Ok("disable".to_owned()),
+            _ => Err(Wrong::new(
+                format!("{text:?} is neither true nor false"),
+                "write true or false",
+            )),
+        },
         Form::File => Ok(if text.contains('/') {
             text.to_owned()
         } else {

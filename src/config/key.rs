@@ -4,9 +4,11 @@
 //! environment, defaults, bounds, redaction, `config show`, suggestions for a misspelt key, and the test
 //! of the packaged sample. A key that is missing here is unknown everywhere.
 
+mod oidc;
 mod table;
 
-pub(crate) use table::{KEYS, OIDC_FIELDS};
+pub(crate) use oidc::OIDC_FIELDS;
+pub(crate) use table::KEYS;
 
 /// What a key's value is made of; decides bounds and what may be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(crate) const PAIRS: &[(&str, &str)] = &[
         "identity.telegram.bot_token",
         "identity.telegram.bot_token_file",
     ),
+    ("replica.url", "replica.url_file"),
+    ("replica.password", "replica.password_file"),
     ("telemetry.password", "telemetry.password_file"),
     ("admin.password", "admin.password_file"),
 ];
@@ -175,8 +179,8 @@ mod tests {
             "KSNODE_SERVER__LISTEN"
         );
         assert_eq!(suggest_oidc("isuer").unwrap(), "issuer");
-        assert_eq!(suggest("replica"), None);
-        assert_eq!(suggest_variable("KSNODE_REPLICA__URL"), None);
+        assert_eq!(suggest("cluster"), None);
+        assert_eq!(suggest_variable("KSNODE_CLUSTER__URL"), None);
     }
 
     #[test]

@@ -357,6 +357,7 @@ fn the_docker_suites_variables_make_its_server() {
         ("DB_HOST", "localhost"),
         ("DB_SSL", "false"),
         ("DB_PORT", ""),
+        ("DB_USER", "u"),
         ("NODE_ENV", "production"),
     ]);
     let loaded = machine.load().unwrap();
@@ -384,9 +385,14 @@ fn the_docker_suites_variables_make_its_server() {
         ("https://api.example", "r")
     );
     assert_eq!(telemetry.interval, Duration::from_secs(180));
+    let replica = config.replica.as_ref().unwrap();
+    assert!(
+        matches!(&replica.address, ReplicaAddress::Parts { host, port: None, user, sslmode: Some(mode), .. }
+        if host == "localhost" && user == "u" && mode == "disable")
+    );
     assert_eq!(loaded.notices.len(), 1);
     assert!(
-        loaded.notices[0].starts_with("DB_HOST, DB_SSL are not used"),
+        loaded.notices[0].starts_with("DB_HOST names a Postgres"),
         "{:?}",
         loaded.notices
     );

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::health::{DiskStatus, LoggedStatus, TelemetryStatus};
+use super::replica::ReplicaState;
 use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::service::notify::Unit;
@@ -225,6 +226,8 @@ pub struct NodeStatus {
     pub disks: Vec<DiskStatus>,
     /// Warnings and errors in the log since the start.
     pub logged: LoggedStatus,
+    /// How the replica stands; absent when there is none.
+    pub replica: Option<ReplicaState>,
 }
 
 /// The unit as which a service manager runs a node: whoever stops it otherwise sees it started again.
@@ -396,6 +399,7 @@ impl NodeStatus {
         if let (true, false, Some(latest)) = (problems.is_empty(), backup.checked, &backup.latest) {
             problems.push(format!("the file of the newest backup ({latest}) is gone"));
         }
+        problems.extend(self.replica.iter().filter_map(ReplicaState::problem));
         problems.extend(
             self.certificate
                 .iter()

@@ -14,9 +14,11 @@ use super::answers::{
 };
 use super::health::{DiskStatus, Reports, TelemetryStatus};
 use super::protocol::Request;
+use super::replica::{ReplicaCompared, ReplicaState};
 use super::server::Answerer;
 use crate::backup::{Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
+use crate::replica::{Replica, ReplicaError};
 use crate::service::logging;
 use crate::service::notify::Unit;
 use crate::shares::KeyShares;
@@ -55,6 +57,8 @@ pub struct Facts {
     pub ops_listen: Option<SocketAddr>,
     /// Where plain HTTP is redirected to https.
     pub redirect_listen: Option<SocketAddr>,
+    /// The replica, when there is one.
+    pub replica: Option<Replica>,
     /// The certificate in use, when the API is served over TLS.
     pub certificates: Option<Certificates>,
     /// The unit as which a service manager runs the node.
@@ -141,6 +145,15 @@ impl Desk {
                 let records = backups.prune().await.map_err(in_words)?;
                 said(BackupEntry::all(records))
             }
+            Request::ReplicaResync { discard } => {
+                let replica = self.replica()?;
+                replica.resync(discard).await.map_err(in_words)?;
+                said(ReplicaState::from(replica.status()))
+            }
+            Request::ReplicaVerify {} => {
+                let compared = self.replica()?.verify().await;
+                said(ReplicaCompared::from(compared.map_err(in_words)?))
+            }
             Request::Restore {
                 path,
                 secret_file,
@@ -157,6 +170,11 @@ impl Desk {
                 said(Restored::from(report.map_err(in_words)?))
             }
         }
+    }
+
+    fn replica(&self) -> Result<&Replica, String> {
+        let replica = self.facts.replica.as_ref();
+        replica.ok_or_else(|| ReplicaError::Off.to_string())
     }
 
     async fn status(&self, handles: &Handles) -> NodeStatus {
@@ -193,6 +211,10 @@ impl Desk {
             telemetry: facts.reports.as_ref().map(TelemetryStatus::from),
             disks: DiskStatus::all(&facts.folders),
             logged: logging::counted().into(),
+            replica: facts
+                .replica
+                .as_ref()
+                .map(|replica| replica.status().into()),
         }
     }
 }

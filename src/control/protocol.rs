@@ -42,6 +42,13 @@ pub enum Request {
     },
     /// Delete what retention no longer keeps: a list of [`super::BackupEntry`].
     BackupPrune {},
+    /// Fill the replica anew: [`super::ReplicaState`].
+    ReplicaResync {
+        /// Give up what only the replica has.
+        discard: bool,
+    },
+    /// Compare the replica: [`super::ReplicaCompared`].
+    ReplicaVerify {},
     /// Replace the node's data by a backup: [`super::Restored`].
     Restore {
         /// The backup's file.
@@ -75,6 +82,8 @@ impl Request {
             Self::BackupList { .. } => "backup list",
             Self::BackupVerify { .. } => "backup verify",
             Self::BackupPrune {} => "backup prune",
+            Self::ReplicaResync { .. } => "replica resync",
+            Self::ReplicaVerify {} => "replica verify",
             Self::Restore { dry_run: true, .. } => "restore (dry run)",
             Self::Restore { dry_run: false, .. } => "restore",
         }
@@ -198,6 +207,8 @@ mod tests {
                 age_identity: None,
             },
             Request::BackupPrune {},
+            Request::ReplicaResync { discard: true },
+            Request::ReplicaVerify {},
             Request::Restore {
                 path,
                 secret_file: None,

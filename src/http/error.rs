@@ -248,6 +248,10 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(%error, "a request was refused");
                 Self::later(CLOSED)
             }
+            // The log tells of the outage once; this may be every request.
+            StoreError::ReplicaAway => Self::later(
+                "the node's second copy cannot be reached, and writes wait for it; try again (the write may have been stored)",
+            ),
             error => {
                 tracing::error!(%error, "the database failed a request");
                 Self::internal()

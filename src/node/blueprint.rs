@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::schema::store_options;
 use super::{NodeError, Opened};
 use crate::admin::Administrator;
 use crate::backup::Restorer;
@@ -13,7 +14,7 @@ use crate::http::{Api, StatusFacts};
 use crate::identity::Identities;
 use crate::service::outbound::Outbound;
 use crate::shares::{KeyShares, Sessions};
-use crate::store::{Keychain, KeychainError, OpenKeys, Store};
+use crate::store::{Keychain, KeychainError, OpenKeys, Store, StoreOptions};
 
 /// Everything but the database and its keys.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Blueprint {
     administrator: Arc<Administrator>,
     secret_file: PathBuf,
     allow_readable_secret: bool,
+    store_options: StoreOptions,
     launched: Timestamp,
     clock: SharedClock,
 }
@@ -42,9 +44,15 @@ impl Blueprint {
             administrator: Arc::new(Administrator::new(config)?),
             secret_file: config.secret_file.clone(),
             allow_readable_secret: config.allow_readable_secret,
+            store_options: store_options(config.replica.as_ref()),
             launched: clock.now(),
             clock: clock.clone(),
         })
+    }
+
+    /// How the database is opened.
+    pub(super) fn store_options(&self) -> StoreOptions {
+        self.store_options.clone()
     }
 
     /// What the calls work with over this database.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::schema::{REBUILD, store_options};
 use super::starting::Starting;
 use super::{MIGRATIONS, NodeError};
 use crate::backup::{
@@ -12,12 +13,16 @@ use crate::backup::{
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::Config;
 use crate::crypto::EncryptionSecret;
+use crate::replica::{self, Rebuilt, ReplicaError};
 use crate::service::notify::Manager;
 use crate::shares::ShareContents;
 use crate::store::{
     DATABASE_FILE, FolderLock, Keychain, KeychainError, OpenKeys, Store, StoreError, StoreMetrics,
-    StoreOptions, Timelines, open_read_only, schema_version,
+    StoreOptions, Timelines, open_read_only, remove_database, schema_version,
 };
+
+/// The file in the data folder that is made of a replica.
+const FROM_REPLICA: &str = "ksnode.db.from-replica";
 
 /// A database, its keys and its backups.
 #[derive(Debug)]
@@ -74,7 +79,7 @@ pub(super) async fn open_with(
     let made = before_migration(&folder, &secret, expected, keeper, starting).await?;
     let options = StoreOptions {
         pulse: starting.pulse(),
-        ..StoreOptions::default()
+        ..store_options(config.replica.as_ref())
     };
     let store = Arc::new(Store::open(
         folder,
@@ -205,4 +210,19 @@ pub async fn restore_stopped(
         folder.set_node_id(keys.node_id)?;
     }
     Ok(report)
+}
+
+/// Makes a database file of the replica in the data folder, which must not be in use. Nobody has looked at what is in it:
+/// it is to be restored, and then removed.
+///
+/// # Errors
+/// [`NodeError`].
+pub async fn fetch_replica(config: &Config) -> Result<Rebuilt, NodeError> {
+    let replica = config.replica.as_ref().ok_or(ReplicaError::Off)?;
+    let target = replica::target(replica).map_err(ReplicaError::from)?;
+    let folder = lock(config)?;
+    let path = folder.path().join(FROM_REPLICA);
+    // An earlier attempt may have been cut off.
+    remove_database(&path)?;
+    Ok(replica::rebuild(&target, REBUILD, &path).await?)
 }

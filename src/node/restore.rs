@@ -17,7 +17,7 @@ use crate::backup::{
 };
 use crate::clock::SharedClock;
 use crate::http::{Api, Current};
-use crate::store::{OpenKeys, Store, StoreError, StoreMetrics, StoreOptions};
+use crate::store::{OpenKeys, Store, StoreError, StoreMetrics};
 
 /// Takes orders for restores, one after the other.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Restores {
         Ok(Arc::new(Store::open(
             folder,
             MIGRATIONS,
-            StoreOptions::default(),
+            self.blueprint.store_options(),
             metrics,
             clock,
         )?))

@@ -7,13 +7,17 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::NodeError;
 use super::blueprint::Blueprint;
 use super::restore::Restores;
+use super::schema::replica_options;
 use super::telemetry::Telemetry;
 use super::watch::Watch;
 use crate::backup::{BackupError, RestoreOrder};
 use crate::clock::SharedClock;
+use crate::config::Config;
 use crate::http::Current;
+use crate::replica::{Follower, Replica, ReplicaError};
 use crate::store::StoreMetrics;
 use crate::tls::{Reload, Supply};
 
@@ -43,6 +47,8 @@ pub(super) struct Background {
     /// The certificate's, and what asks for it to be had anew.
     pub(super) supply: Option<(Supply, Reload)>,
     pub(super) watch: Watch,
+    /// The replica's, and what ends it: requests that finish while the node stops wait for it.
+    pub(super) follower: Option<(Follower, CancellationToken)>,
     pub(super) clock: SharedClock,
 }
 
@@ -63,6 +69,10 @@ impl Background {
         if let Some(telemetry) = self.telemetry {
             start(Box::pin(async move { telemetry.run().await }));
         }
+        if let Some((follower, last)) = self.follower {
+            follower.prepare();
+            tasks.spawn(follower.run(restored.subscribe(), last));
+        }
         if let Some((supply, reload)) = self.supply {
             start(Box::pin(supply.run(reload, restored.subscribe())));
         }
@@ -79,6 +89,21 @@ impl Background {
         tasks.close();
         tasks
     }
+}
+
+/// What ships to the replica.
+pub(super) fn follower(
+    config: &Config,
+    current: &Current,
+    clock: &SharedClock,
+) -> Result<Option<(Follower, Replica)>, NodeError> {
+    let Some(replica) = &config.replica else {
+        return Ok(None);
+    };
+    let (options, current) = (replica_options(replica), current.clone());
+    let source = move || current.get().store.clone();
+    let follower = Follower::new(replica, options, source, clock.clone());
+    Ok(Some(follower.map_err(ReplicaError::from)?))
 }
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;

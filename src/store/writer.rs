@@ -11,11 +11,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::StoreError;
+use super::acknowledger::Acknowledger;
 use super::checkpoint::Checkpointer;
 use super::readers::Readers;
+use super::{ReplicaStanding, StoreError, Wait};
+use crate::clock::SharedClock;
 
 /// Jobs that share one commit at most. More would lengthen the wait of the first one for little: at 128 rows a
 /// commit the flush is already a small part of the cost.
@@ -29,6 +31,57 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
     length: usize,
     metrics: StoreMetrics,
+    shipping: Option<Shipping>,
+}
+
+/// What the writer does for a replica.
+#[derive(Clone, Debug)]
+pub(super) struct Shipping {
+    newest: watch::Sender<i64>,
+    /// Present when answers wait.
+    acknowledger: Option<Acknowledger>,
+}
+
+impl Shipping {
+    pub(super) fn new(
+        connection: &Connection,
+        waits: Option<Wait>,
+        clock: SharedClock,
+    ) -> Result<Self, StoreError> {
+        let start = |wait: Wait| Acknowledger::start(wait.timeout, wait.on_outage, clock);
+        let acknowledger = waits.map(start).transpose();
+        Ok(Self {
+            newest: watch::Sender::new(newest_change(connection)?),
+            acknowledger: acknowledger
+                .map_err(|error| StoreError::io(Path::new("thread of the acknowledger"), error))?,
+        })
+    }
+
+    /// Tells of a commit, and answers its jobs when it is time.
+    fn committed(&self, connection: &Connection, jobs: impl Iterator<Item = Box<dyn Job>>) {
+        let newest = newest_change(connection).unwrap_or_else(|error| {
+            tracing::error!(%error, "the change log cannot be read; the replica hears of these changes with the next ones");
+            *self.newest.borrow()
+        });
+        self.newest.send_if_modified(|known| {
+            let changed = *known != newest;
+            *known = newest;
+            changed
+        });
+        let Some(acknowledger) = &self.acknowledger else {
+            jobs.for_each(|job| job.answer(Ok(())));
+            return;
+        };
+        let (wait, others): (Vec<_>, Vec<_>) = jobs.partition(|job| job.giver() == Giver::Caller);
+        others.into_iter().for_each(|job| job.answer(Ok(())));
+        acknowledger.hold(newest, wait);
+    }
+}
+
+/// The number of the newest change.
+fn newest_change(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM change")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
 }
 
 #[derive(Debug)]
@@ -45,6 +98,8 @@ pub(super) enum Giver {
     Caller,
     /// Whoever has paused the writes.
     Pause,
+    /// What keeps the change log.
+    Log,
 }
 
 /// What the store counts. Cheap to clone: it outlives a database that a restore replaces.
@@ -94,13 +149,24 @@ impl Writer {
         length: usize,
         readers: Arc<Readers>,
         metrics: StoreMetrics,
+        shipping: Option<Shipping>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(length);
         let checkpointer = Checkpointer::start(&connection, path)?;
         let seen = metrics.clone();
+        let ships = shipping.clone();
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || run(connection, jobs, checkpointer, &readers, &seen))
+            .spawn(move || {
+                run(
+                    connection,
+                    jobs,
+                    checkpointer,
+                    &readers,
+                    &seen,
+                    ships.as_ref(),
+                )
+            })
             .map_err(|error| StoreError::io(path, error))?;
         Ok(Self {
             queue: Mutex::new(Queue {
@@ -110,7 +176,29 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             length,
             metrics,
+            shipping,
         })
+    }
+
+    pub(super) fn newest_change(&self) -> Option<watch::Receiver<i64>> {
+        self.shipping
+            .as_ref()
+            .map(|shipping| shipping.newest.subscribe())
+    }
+
+    pub(super) fn replica_stands(&self, standing: ReplicaStanding) {
+        let Some(acknowledger) = self.acknowledger() else {
+            return;
+        };
+        match standing {
+            ReplicaStanding::Has(seq) => acknowledger.present(seq),
+            ReplicaStanding::Away => acknowledger.away(),
+            ReplicaStanding::Idle => acknowledger.idle(),
+        }
+    }
+
+    fn acknowledger(&self) -> Option<&Acknowledger> {
+        self.shipping.as_ref()?.acknowledger.as_ref()
     }
 
     pub(super) async fn submit<T, E>(
@@ -126,6 +214,7 @@ impl Writer {
         let job = Box::new(TypedJob {
             work: Some(work),
             outcome: None,
+            giver,
             reply,
         });
         self.enqueue(giver, job)?;
@@ -140,6 +229,10 @@ impl Writer {
         let jobs = queue.jobs.as_ref().ok_or(StoreError::Closed)?;
         if queue.paused && giver == Giver::Caller {
             return Err(StoreError::Paused);
+        }
+        let refused = self.acknowledger().is_some_and(Acknowledger::refuses);
+        if refused && giver == Giver::Caller {
+            return Err(StoreError::ReplicaAway);
         }
         jobs.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy {
@@ -182,7 +275,10 @@ impl Writer {
 }
 
 /// A write of any result type.
-trait Job: Send {
+pub(super) trait Job: Send {
+    /// Who gave it.
+    fn giver(&self) -> Giver;
+
     /// Does the work inside the open transaction. False: roll back what it did.
     fn run(&mut self, connection: &Connection) -> bool;
 
@@ -193,6 +289,7 @@ trait Job: Send {
 struct TypedJob<F, T, E> {
     work: Option<F>,
     outcome: Option<Result<T, E>>,
+    giver: Giver,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
@@ -202,6 +299,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn giver(&self) -> Giver {
+        self.giver
+    }
+
     fn run(&mut self, connection: &Connection) -> bool {
         // A caller that went away while waiting (a closed connection) gets nothing done in its name.
         if self.reply.is_closed() {
@@ -217,6 +318,8 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let outcome = match (self.outcome, committed) {
+            // Whatever it was, it may rest on changes that the replica does not have.
+            (_, Err(StoreError::ReplicaAway)) => Err(StoreError::ReplicaAway.into()),
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), Ok(())) => Ok(value),
             // Done and undone, or not begun because the group was undone before.
@@ -235,6 +338,7 @@ fn run(
     mut checkpointer: Checkpointer,
     readers: &Readers,
     metrics: &StoreMetrics,
+    shipping: Option<&Shipping>,
 ) {
     let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
     while let Some(first) = jobs.blocking_recv() {
@@ -252,8 +356,15 @@ fn run(
             tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
         }
         readers.committed();
-        for job in batch.drain(..) {
-            job.answer(committed.clone());
+        match shipping {
+            Some(shipping) if committed.is_ok() => {
+                shipping.committed(&connection, batch.drain(..));
+            }
+            _ => {
+                for job in batch.drain(..) {
+                    job.answer(committed.clone());
+                }
+            }
         }
         checkpointer.after_commit(&connection, readers);
     }

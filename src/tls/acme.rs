@@ -17,6 +17,7 @@ mod challenge;
 mod own;
 mod pacing;
 mod problem;
+mod replicated;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use self::cabinet::{TLS_TABLES, Vault, Vaults};
 use self::challenge::Challenges;
 use self::own::{makeshift, own, read};
 use self::pacing::Outcome;
+pub use self::replicated::TLS_LOGGED;
 use super::files::read_private;
 use super::{Certificate, CertificateSource, Certificates, Challenge, TlsError};
 use crate::clock::{SharedClock, Timestamp};

@@ -2,6 +2,7 @@
 //! nor their public keys; and no token or password of anybody.
 
 mod needle;
+mod replica;
 
 use std::path::{Path, PathBuf};
 

@@ -96,13 +96,13 @@ fn check_names_the_file_and_gives_notices() {
     let file = home.write("k.toml", "");
     let answer = home.run(
         &["config", "check", "--config", &file],
-        &[("DB_HOST", "db")],
+        &[("PG_DATA_DIR", "/db")],
     );
     assert_eq!(answer.code, 0, "{answer:?}");
     assert!(
         answer
             .out
-            .starts_with(&format!("ok: {file}\nnotice: DB_HOST is not used")),
+            .starts_with(&format!("ok: {file}\nnotice: PG_DATA_DIR is not used")),
         "{answer:?}"
     );
     assert!(
@@ -258,7 +258,8 @@ fn init_takes_over_a_docker_suite() {
     }
     for line in [
         "taken over: SERVER_PORT as server.listen",
-        "not taken over: DB_HOST, DB_PASSWORD are not used",
+        "not taken over: DB_HOST: is of that suite's own database",
+        "not taken over: DB_PASSWORD: is of that suite's own database",
         "not taken over: COMPOSE_PROJECT_NAME: not known",
         "not taken over: LOG_DIR: is empty",
     ] {

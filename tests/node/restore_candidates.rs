@@ -36,9 +36,9 @@ fn changed_by(path: &Path, name: &str, statements: &str) -> PathBuf {
     copy
 }
 
-/// What a database of the schema before the last two migrations is.
-pub const TO_SCHEMA_2: &str = "DROP TABLE tls_account; DROP TABLE tls_certificate; DROP TABLE tls_attempt; \
-    DROP TABLE backup; DROP TABLE timeline; PRAGMA user_version = 2;";
+/// What a database of the schema of the second migration is.
+pub const TO_SCHEMA_2: &str = "DROP TABLE change; DROP TABLE replication; DROP TABLE tls_account; \
+    DROP TABLE tls_certificate; DROP TABLE tls_attempt; DROP TABLE backup; DROP TABLE timeline; PRAGMA user_version = 2;";
 
 /// Files that are no backup of this node, each with what is said of it.
 fn bad_candidates(good: &Path, others: &Path) -> Vec<(PathBuf, &'static str)> {

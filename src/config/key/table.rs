@@ -2,7 +2,7 @@
 
 use super::{Key, Kind};
 
-const fn key(
+pub(super) const fn key(
     path: &'static str,
     kind: Kind,
     default: Option<&'static str>,
@@ -244,6 +244,85 @@ pub(crate) const KEYS: &[Key] = &[
         "Time between two checks of the live database file; 0 turns them off.",
     ),
     key(
+        "replica.url",
+        Kind::Secret,
+        None,
+        "Address of a Postgres that holds a second copy: postgresql://user@host:5432/database; none is kept without it.",
+    ),
+    key(
+        "replica.url_file",
+        Kind::SecretFile,
+        None,
+        "File or systemd credential that holds that address.",
+    ),
+    key(
+        "replica.host",
+        Kind::Text,
+        None,
+        "In place of url: host, or folder of a Unix socket; several with commas.",
+    ),
+    key(
+        "replica.port",
+        count(1, 65_535),
+        None,
+        "Port of that host; 5432 when absent.",
+    ),
+    key("replica.user", Kind::Text, None, "Role to log in as."),
+    key(
+        "replica.database",
+        Kind::Text,
+        None,
+        "Name of the database; as the user when absent.",
+    ),
+    key(
+        "replica.sslmode",
+        Kind::Text,
+        None,
+        "verify-full (when absent), verify-ca, require or disable.",
+    ),
+    key(
+        "replica.password",
+        Kind::Secret,
+        None,
+        "Password of the role.",
+    ),
+    key(
+        "replica.password_file",
+        Kind::SecretFile,
+        None,
+        "File or systemd credential that holds the password of the role.",
+    ),
+    key(
+        "replica.root_certificate",
+        Kind::File,
+        None,
+        "PEM file of the authorities trusted for that Postgres; Mozilla's when absent.",
+    ),
+    key(
+        "replica.ack",
+        Kind::Text,
+        Some("local"),
+        "When a write is answered: local (on this disk) or replica (in Postgres too).",
+    ),
+    key(
+        "replica.on_outage",
+        Kind::Text,
+        Some("degrade"),
+        "With ack replica and Postgres away: degrade (answer as local) or refuse.",
+    ),
+    key(
+        "replica.ack_timeout_seconds",
+        count(1, 60),
+        Some("10"),
+        "How long a write waits for the replica.",
+    ),
+    key(
+        "replica.max_log_rows",
+        count(1_000, 1_000_000_000),
+        Some("1000000"),
+        "Changes kept for a replica that is away; with more it is filled anew later.",
+    ),
+    key(
         "telemetry.base_url",
         Kind::Text,
         None,
@@ -297,35 +376,5 @@ pub(crate) const KEYS: &[Key] = &[
         count(1, 36_500),
         Some("7"),
         "How many daily log files are kept.",
-    ),
-];
-
-/// The fields of one `[[identity.oidc]]`; `path` is the field's name alone.
-pub(crate) const OIDC_FIELDS: &[Key] = &[
-    key("name", Kind::Text, None, "The auth_type that callers send."),
-    key(
-        "issuer",
-        Kind::Text,
-        None,
-        "The iss a token must carry, to the letter.",
-    ),
-    key("audience", Kind::Text, None, "The aud a token must name."),
-    key(
-        "claim",
-        Kind::Text,
-        Some("sub"),
-        "The claim that identifies the user.",
-    ),
-    key(
-        "prefix",
-        Kind::Text,
-        None,
-        "Put before the claim's text to form the stored user identifier; <name>_ when absent.",
-    ),
-    key(
-        "jwks_url",
-        Kind::Text,
-        None,
-        "Where the issuer publishes its keys; discovered when absent.",
     ),
 ];

@@ -35,8 +35,8 @@ fn unknown_keys_are_refused_with_a_guess() {
             "\"server.listen\" (file FILE line 1): unknown key; ",
         ),
         (
-            "[replica]\nurl = 'x'",
-            "replica (file FILE line 1): unknown key; remove it, or see `ksnode config show`",
+            "[cluster]\nurl = 'x'",
+            "cluster (file FILE line 1): unknown key; remove it, or see `ksnode config show`",
         ),
         (
             "[[identity.oidc]]\nisuer = 'x'",
@@ -54,7 +54,7 @@ fn unknown_keys_are_refused_with_a_guess() {
         unknown,
         "KSNODE_SERVER_LISTEN (environment KSNODE_SERVER_LISTEN): unknown variable; did you mean KSNODE_SERVER__LISTEN?"
     );
-    assert!(by_variable("KSNODE_REPLICA__URL", "x").contains("unset it"));
+    assert!(by_variable("KSNODE_CLUSTER__URL", "x").contains("unset it"));
     assert!(
         by_variable("KSNODE_IDENTITY__OIDC__NAME", "x")
             .contains("write [[identity.oidc]] in ksnode.toml")

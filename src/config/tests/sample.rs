@@ -81,6 +81,12 @@ fn its_defaults_are_the_defaults() {
                 "tls.key",
                 "tls.contact",
                 "tls.directory_root",
+                "replica.host",
+                "replica.port",
+                "replica.user",
+                "replica.database",
+                "replica.sslmode",
+                "replica.root_certificate",
             ]
             .contains(&path)
             || key::PAIRS.iter().any(|(a, b)| [*a, *b].contains(&path))
