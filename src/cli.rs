@@ -8,8 +8,10 @@ pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod dotenv;
+pub mod export;
 pub mod files;
 pub mod finding;
+pub mod import;
 pub mod init;
 pub mod instance;
 pub mod key;
@@ -136,6 +138,12 @@ pub enum Command {
     /// Look at the replica in Postgres, compare it, fill it anew
     #[command(subcommand)]
     Replica(replica::Command),
+    /// Take over another node
+    #[command(subcommand)]
+    Import(import::Command),
+    /// Give this node's data to another one
+    #[command(subcommand)]
+    Export(export::Command),
     /// Make a bearer token to try the node by hand
     #[command(subcommand)]
     Token(token::Command),
@@ -174,6 +182,8 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
             return upgrade_check::run(&cli.global, arguments);
         }
         Some(Command::Doctor(arguments)) => return doctor::run(&cli.global, arguments),
+        Some(Command::Import(command)) => return import::run(&cli.global, command),
+        Some(Command::Export(command)) => return export::run(&cli.global, command),
         Some(Command::Backup(command)) => backup::run(&cli.global, command)?,
         Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
         Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,

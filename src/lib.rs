@@ -10,6 +10,7 @@
 //! | [`control`] | the local socket through which commands reach the running node |
 //! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
 //! | [`admin`] | the administrator: his password |
+//! | [`oko`] | taking over a node of the Docker suite, and giving one back |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |
 //! | [`backup`] | online copy, verification, retention, restore, schedule |
 //! | [`replica`] | a second copy in Postgres: ships the change log, compares, rebuilds |
@@ -31,6 +32,7 @@ pub mod crypto;
 pub mod http;
 pub mod identity;
 pub mod node;
+pub mod oko;
 pub mod replica;
 pub mod service;
 pub mod shares;

@@ -5,6 +5,7 @@
 //! tasks stop, the writer drains, the log is folded in.
 
 mod blueprint;
+mod contents;
 mod open;
 mod ports;
 mod restore;
@@ -33,6 +34,7 @@ use crate::http::{
     ALPN, Current, Front, FrontOptions, HttpMetrics, Ops, RateLimit, Readiness, Redirect,
 };
 use crate::identity::IdentityError;
+use crate::oko::is_unfinished;
 use crate::replica::{Replica, ReplicaError};
 use crate::service::notify::{Manager, Unit};
 use crate::service::outbound::{Outbound, OutboundError, Timeouts};
@@ -83,6 +85,13 @@ pub enum NodeError {
     /// A rollback.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
+    /// An import was cut off.
+    #[error(
+        "an import from a node of the Docker suite was begun here and not finished: a node with some of its users would \
+         answer the others that it has nothing of theirs; run the same `ksnode import oko` again, which goes on where it \
+         was, or give it up with `ksnode import oko --abandon`"
+    )]
+    UnfinishedImport,
     /// Backups, or a restore.
     #[error(transparent)]
     Backup(#[from] BackupError),
@@ -159,6 +168,9 @@ impl Node {
         let starting = Starting::new(manager.clone(), clock.clone());
         let metrics_of_store = store_metrics.clone();
         let opened = open_with(config, &keeper, metrics_of_store, &starting, &clock).await?;
+        if opened.store.read(is_unfinished).await? {
+            return Err(NodeError::UnfinishedImport);
+        }
         let outbound = Outbound::new(Timeouts::default())?;
         let (restorer, orders) = Restorer::new();
         let blueprint = Blueprint::new(config, restorer, &clock, outbound.clone())?;

@@ -8,8 +8,10 @@ mod contents;
 mod count;
 mod replicated;
 mod reseal;
+mod sealing;
 mod session;
 mod table;
+mod transfer;
 mod values;
 
 use std::sync::Arc;
@@ -19,17 +21,19 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::clock::SharedClock;
-use crate::crypto::{Context, CryptoError, KeyRing, Purpose, random_id};
+use crate::crypto::{CryptoError, KeyRing, random_id};
 use crate::identity::UserId;
 use crate::store::{Store, StoreError};
 pub use contents::ShareContents;
 pub use count::ShareCount;
 pub use replicated::{SHARE_DERIVED, SHARE_LOGGED};
+pub use sealing::{SealedShare, Sealing};
 pub use session::{
     ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
     Sessions,
 };
 use table::{Asked, Found, NewRow};
+pub use transfer::{KnownUser, KnownWallet, RowTimes, Transfer};
 pub use values::{CurveType, PublicKey, SHARE_LENGTH, Share, ValueError};
 
 /// The tables of this room.
@@ -279,80 +283,32 @@ impl KeyShares {
 
     fn seal(&self, wallet: &WalletShare) -> Result<NewRow, ShareError> {
         let wallet_id = random_id()?;
-        let share_id = random_id()?;
-        let (key_version, sealed) = self.ring.seal(
-            Purpose::Share,
-            share_context(&[share_id.as_bytes(), wallet_id.as_bytes()]),
-            wallet.share.expose(),
-        )?;
+        let share = Sealing(&self.ring).seal_share(random_id()?, wallet_id, &wallet.share)?;
         Ok(NewRow {
             curve: wallet.public_key.curve(),
             wallet_id,
             public_key: self.blind_key(&wallet.public_key)?,
-            share_id,
-            key_version,
-            sealed,
+            share,
         })
     }
 
     fn open(&self, curve: CurveType, found: &Found) -> Result<StoredShare, ShareError> {
-        let items: [&[u8]; 2] = [found.share_id.as_bytes(), found.wallet_id.as_bytes()];
-        let opened = self.ring.open(
-            Purpose::Share,
-            found.key_version,
-            share_context(&items),
-            &found.sealed,
-        )?;
+        let opened = Sealing(&self.ring).open_share(found.wallet_id, &found.share)?;
         let share = Share::from_bytes(&opened)
             .map_err(|_| StoreError::Damaged(format!("a {curve} share of the wrong length")))?;
         Ok(StoredShare {
-            share_id: found.share_id,
+            share_id: found.share.share_id,
             share,
         })
     }
 
     fn blind_user(&self, user: &UserId) -> Result<Vec<u8>, CryptoError> {
-        let items: [&[u8]; 1] = [user.auth_type().as_str().as_bytes()];
-        self.ring
-            .blind(user_context(&items), &padded(user.identifier().as_bytes()))
+        Sealing(&self.ring).blind_user(user)
     }
 
     fn blind_key(&self, key: &PublicKey) -> Result<Vec<u8>, CryptoError> {
-        self.ring.blind(key_context(), key.as_bytes())
+        Sealing(&self.ring).blind_key(key)
     }
-}
-
-fn user_context<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
-    Context {
-        label: "ksnode/user/1",
-        items,
-    }
-}
-
-fn key_context() -> Context<'static> {
-    Context {
-        label: "ksnode/public-key/1",
-        items: &[],
-    }
-}
-
-fn share_context<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
-    Context {
-        label: "ksnode/share/1",
-        items,
-    }
-}
-
-/// Lengthens a user identifier to whole blocks of 32 bytes, so that its blind form does not tell how long an
-/// address or an id is: one byte 0x80, then zeros (ISO/IEC 7816-4).
-fn padded(identifier: &[u8]) -> Vec<u8> {
-    const BLOCK: usize = 32;
-    let length = (identifier.len() + 1).next_multiple_of(BLOCK);
-    let mut padded = Vec::with_capacity(length);
-    padded.extend_from_slice(identifier);
-    padded.push(0x80);
-    padded.resize(length, 0);
-    padded
 }
 
 fn insert_all(

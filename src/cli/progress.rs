@@ -72,6 +72,10 @@ fn phase(name: &str) -> &str {
         "open" => "opening every sealed row",
         "encrypt" => "encrypting the copy",
         "decrypt" => "decrypting the backup",
+        "keypair" => "server key pairs",
+        "user" => "users",
+        "wallet" => "wallets",
+        "share" => "key shares",
         other => other,
     }
 }

@@ -60,7 +60,7 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn dispatch(global: &Global, command: &Command, json: bool) -> anyhow::Result<ExitCode> {
-    let config = global.load()?.config;
+    let config = global.load_as_owner()?.config;
     if config.replica.is_none() {
         return Err(ReplicaError::Off.into());
     }

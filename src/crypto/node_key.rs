@@ -20,6 +20,16 @@ impl NodeKey {
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
+    /// The key pair of a seed that was made elsewhere (RFC 8032, section 5.1.5: the secret key's 32 bytes).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(seed))
+    }
+
+    /// The seed, for a program that is to go on with this key.
+    pub fn expose_seed(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// Opens a seed that [`Self::seal`] sealed for the same version of the node key.
     ///
     /// # Errors

@@ -42,7 +42,8 @@ impl EncryptionSecret {
         Ok(Self(bytes))
     }
 
-    pub(super) fn expose(&self) -> &[u8] {
+    /// The bytes. Outside this room they are for a key derivation that is not this program's own.
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }

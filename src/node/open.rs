@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::contents::NodeContents;
 use super::schema::{REBUILD, store_options};
 use super::starting::Starting;
 use super::{MIGRATIONS, NodeError};
@@ -15,7 +16,6 @@ use crate::config::Config;
 use crate::crypto::EncryptionSecret;
 use crate::replica::{self, Rebuilt, ReplicaError};
 use crate::service::notify::Manager;
-use crate::shares::ShareContents;
 use crate::store::{
     DATABASE_FILE, FolderLock, Keychain, KeychainError, OpenKeys, Store, StoreError, StoreMetrics,
     StoreOptions, Timelines, open_read_only, remove_database, schema_version,
@@ -49,7 +49,7 @@ pub(super) fn keeper(config: &Config, clock: &SharedClock) -> Result<Keeper, Nod
         config: config.backup.clone(),
         secret_file: config.secret_file.clone(),
         allow_readable_secret: config.allow_readable_secret,
-        contents: Arc::new(ShareContents),
+        contents: Arc::new(NodeContents),
         migrations: MIGRATIONS,
     };
     Ok(Keeper::new(options, clock.clone())?)

@@ -13,6 +13,7 @@
 
 use crate::backup::BACKUP_TABLE;
 use crate::config::{self, ReplicaAck};
+use crate::oko::{IMPORT_LOGGED, IMPORT_TABLES};
 use crate::replica::{Rebuild, ReplicaOptions};
 use crate::shares::{SHARE_DERIVED, SHARE_LOGGED, SHARE_TABLES};
 use crate::store::{
@@ -29,6 +30,7 @@ pub const MIGRATIONS: &[&str] = &[
     BACKUP_TABLE,
     TLS_TABLES,
     CHANGE_TABLES,
+    IMPORT_TABLES,
     #[cfg(feature = "rehearsal")]
     include_str!("schema/rehearsal.sql"),
 ];
@@ -55,6 +57,8 @@ pub const LOGGED: &[LoggedTable] = &[
     SHARE_LOGGED[1],
     TLS_LOGGED[0],
     TLS_LOGGED[1],
+    IMPORT_LOGGED[0],
+    IMPORT_LOGGED[1],
 ];
 
 /// What a database is rebuilt with.

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{count, key_context, share_context, user_context};
+use super::count;
+use super::sealing::{key_context, share_context, user_context};
 use crate::backup::{BackupError, Contents, Summary};
 use crate::clock::Timestamp;
 use crate::crypto::{KeyRing, Purpose};

@@ -6,7 +6,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{ShareError, share_context};
+use super::ShareError;
+use super::sealing::share_context;
 use crate::crypto::{KeyRing, Purpose};
 use crate::store::{Store, StoreError};
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{CurveType, ShareError};
+use super::{CurveType, SealedShare, ShareError};
 use crate::clock::Timestamp;
 use crate::identity::AuthType;
 use crate::store::StoreError;
@@ -14,9 +14,7 @@ pub(super) struct NewRow {
     pub(super) wallet_id: Uuid,
     /// Blind.
     pub(super) public_key: Vec<u8>,
-    pub(super) share_id: Uuid,
-    pub(super) key_version: u32,
-    pub(super) sealed: Vec<u8>,
+    pub(super) share: SealedShare,
 }
 
 /// A public key that is asked for.
@@ -31,9 +29,7 @@ pub(super) struct Found {
     pub(super) wallet: i64,
     pub(super) curve: CurveType,
     pub(super) wallet_id: Uuid,
-    pub(super) share_id: Uuid,
-    pub(super) key_version: u32,
-    pub(super) sealed: Vec<u8>,
+    pub(super) share: SealedShare,
 }
 
 /// Keys that one query looks for: a call asks for two at most.
@@ -105,9 +101,11 @@ fn share(row: &Row<'_>, curve: CurveType) -> Result<Result<Found, ShareError>, S
         wallet,
         curve: curve.ok_or_else(|| StoreError::Damaged(format!("the curve of wallet {wallet}")))?,
         wallet_id: Uuid::from_bytes(row.get(4)?),
-        share_id: Uuid::from_bytes(share_id),
-        key_version: row.get(6)?,
-        sealed: row.get(7)?,
+        share: SealedShare {
+            share_id: Uuid::from_bytes(share_id),
+            key_version: row.get(6)?,
+            sealed: row.get(7)?,
+        },
     }))
 }
 
@@ -172,9 +170,9 @@ pub(super) fn insert(
             user,
             row.curve.as_str(),
             row.public_key,
-            row.share_id.as_bytes(),
-            row.key_version,
-            row.sealed,
+            row.share.share_id.as_bytes(),
+            row.share.key_version,
+            row.share.sealed,
             now.as_millis()
         ]);
     match inserted {

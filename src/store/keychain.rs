@@ -1,5 +1,7 @@
 //! The tables `node`, `key_ring` and `node_key`: how keys rest in the database, and what may be done with them.
 
+mod versions;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 

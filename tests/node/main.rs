@@ -44,6 +44,7 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod observability;
+mod oko;
 mod operator;
 mod owner;
 mod postgres;

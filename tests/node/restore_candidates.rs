@@ -37,8 +37,9 @@ fn changed_by(path: &Path, name: &str, statements: &str) -> PathBuf {
 }
 
 /// What a database of the schema of the second migration is.
-pub const TO_SCHEMA_2: &str = "DROP TABLE change; DROP TABLE replication; DROP TABLE tls_account; \
-    DROP TABLE tls_certificate; DROP TABLE tls_attempt; DROP TABLE backup; DROP TABLE timeline; PRAGMA user_version = 2;";
+pub const TO_SCHEMA_2: &str = "DROP TABLE imported; DROP TABLE import; DROP TABLE change; DROP TABLE replication; \
+    DROP TABLE tls_account; DROP TABLE tls_certificate; DROP TABLE tls_attempt; DROP TABLE backup; \
+    DROP TABLE timeline; PRAGMA user_version = 2;";
 
 /// Files that are no backup of this node, each with what is said of it.
 fn bad_candidates(good: &Path, others: &Path) -> Vec<(PathBuf, &'static str)> {

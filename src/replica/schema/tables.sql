@@ -89,3 +89,18 @@ CREATE TABLE ksnode.tls_certificate (
     issued_at   bigint NOT NULL,
     PRIMARY KEY (directory, domains)
 );
+
+CREATE TABLE ksnode.imported (
+    id          bigint PRIMARY KEY,
+    kind        text   NOT NULL,
+    row         bigint NOT NULL,
+    source_id   bytea  NOT NULL,
+    key_version bigint NOT NULL,
+    sealed      bytea  NOT NULL,
+    UNIQUE (kind, source_id) DEFERRABLE INITIALLY DEFERRED
+);
+
+CREATE TABLE ksnode.import (
+    id       bigint PRIMARY KEY,
+    finished bigint NOT NULL
+);
