@@ -96,7 +96,11 @@ fn every_command_that_is_shown_parses() {
         for block in text.split("```sh\n").skip(1) {
             let (block, _) = block.split_once("```").unwrap();
             for line in block.lines() {
-                let line = line.split(['#', '>', '&']).next().unwrap().trim();
+                let ends = [" #", " >", " &"]
+                    .iter()
+                    .filter_map(|end| line.find(end))
+                    .min();
+                let line = line[..ends.unwrap_or(line.len())].trim();
                 let line = line.strip_prefix("sudo ").unwrap_or(line);
                 if line == "ksnode" || line.starts_with("ksnode ") {
                     count += 1;
