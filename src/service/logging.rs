@@ -6,19 +6,25 @@
 mod batched;
 mod counted;
 mod daily;
+mod priority;
 
+use std::fs::File;
 use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::clock::SharedClock;
 use crate::config::{Log, LogFormat};
-use batched::{Batched, Flusher, batched};
+use batched::{Flusher, batched};
 pub use counted::{Counted, Noted, counted};
 use daily::DailyFile;
+use priority::Prioritised;
 
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +64,12 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
     let (terminal, flusher) = batched("log-terminal", std::io::stderr())?;
     let mut flushers = vec![flusher];
     let colours = std::io::stderr().is_terminal();
-    // The journal notes the time itself.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
-    let mut layers = vec![layer(config.format, terminal, colours, !journal)];
+    // The journal notes the time itself, and is told how bad each record is.
+    let mut layers = vec![if is_journal(std::io::stderr().as_fd()) {
+        layer(config.format, Prioritised(terminal), false, false)
+    } else {
+        layer(config.format, terminal, colours, true)
+    }];
     if let Some(folder) = &config.dir {
         let file = DailyFile::open(folder, config.keep_days, clock.clone()).map_err(|source| {
             LoggingError::Folder {
@@ -82,7 +91,21 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
     })
 }
 
-fn layer(format: LogFormat, to: Batched, colours: bool, time: bool) -> BoxedLayer {
+/// Whether this is the stream that the service manager connected to the journal, and not one that took its place
+/// (systemd.exec(5), `$JOURNAL_STREAM`).
+fn is_journal(stream: BorrowedFd<'_>) -> bool {
+    let Ok(told) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    let found = stream.try_clone_to_owned().map(File::from);
+    let found = found.and_then(|file| file.metadata());
+    found.is_ok_and(|found| told == format!("{}:{}", found.dev(), found.ino()))
+}
+
+fn layer<W>(format: LogFormat, to: W, colours: bool, time: bool) -> BoxedLayer
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let layer = fmt::layer().with_writer(to).with_ansi(colours);
     match (format, time) {
         (LogFormat::Json, _) => layer.json().flatten_event(true).boxed(),
