@@ -39,7 +39,7 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     let mut level = Level::Ok;
     match command {
-        Command::Check => level = check(loaded, &mut out)?,
+        Command::Check => level = check(global, loaded, &mut out)?,
         Command::Show { json: true } => show_json(&loaded, &mut out)?,
         Command::Show { json: false } => show(&loaded, &mut out)?,
     }
@@ -52,13 +52,13 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 /// Tells what is wrong with what the configuration names; the file itself has been found to be right.
-fn check(loaded: Loaded, out: &mut impl Write) -> anyhow::Result<Level> {
+fn check(global: &Global, loaded: Loaded, out: &mut impl Write) -> anyhow::Result<Level> {
     match &loaded.config_file {
         Some(file) => writeln!(out, "ok: {}", file.display())?,
         None => writeln!(out, "ok: no configuration file, defaults and environment")?,
     }
     notices(&loaded, out)?;
-    let mut findings = doctor::staged(loaded)?;
+    let mut findings = doctor::staged(global, loaded)?;
     findings.retain(|finding| finding.level > Level::Ok);
     for finding in &findings {
         writeln!(out, "{finding}")?;

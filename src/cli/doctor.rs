@@ -42,6 +42,8 @@ pub(super) use backups::newest as newest_backup;
 pub(super) use case::Case;
 pub(super) use ports::has_ipv6;
 
+const CONFIGURATION: &str = "configuration";
+
 /// How long a look may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -102,7 +104,7 @@ const STAGED: [&str; 3] = ["folders", "secret", "certificate"];
 /// The output cannot be written.
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let findings = match global.load() {
-        Ok(loaded) => examine(loaded)?,
+        Ok(loaded) => examine(global, loaded)?,
         Err(error) => of_configuration(error)?,
     };
     let level = worst(&findings);
@@ -120,13 +122,15 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Everything about this configuration.
-fn examine(loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
+fn examine(global: &Global, loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
     let mut findings = configuration(&loaded);
     let looking = Looking::new()?;
     let case = Arc::new(looking.block_on(Case::new(loaded))?);
     findings.extend(looking.look(&case, &LOOKS));
     // Opened by root, the database would get companions that its owner cannot open.
-    become_owner_of(&case.config.data_dir)?;
+    if become_owner_of(&case.config.data_dir)?.is_some() {
+        findings.extend(as_owner(global, &case));
+    }
     findings.extend(looking.look(&case, &OWNERS_LOOKS));
     Ok(findings)
 }
@@ -136,7 +140,9 @@ fn examine(loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
 /// # Errors
 /// The runtime cannot be started.
 pub(super) fn before_serving(loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
-    some(loaded, &SERVING)
+    let looking = Looking::new()?;
+    let case = Arc::new(looking.block_on(Case::new(loaded))?);
+    Ok(looking.look(&case, &of(&SERVING)))
 }
 
 /// What `ksnode config check` is to say of a configuration beside its own mistakes. The process is the data folder's owner
@@ -144,22 +150,43 @@ pub(super) fn before_serving(loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
 ///
 /// # Errors
 /// The runtime cannot be started.
-pub(super) fn staged(loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
-    let data_dir = loaded.config.data_dir.clone();
-    let mut findings = some(loaded.clone(), &STAGED)?;
-    become_owner_of(&data_dir)?;
+pub(super) fn staged(global: &Global, loaded: Loaded) -> anyhow::Result<Vec<Finding>> {
     let looking = Looking::new()?;
-    let case = Case::of_stopped(loaded);
-    findings.extend(looking.look(&Arc::new(case), &OWNERS_LOOKS));
+    let case = Arc::new(Case::of_stopped(loaded));
+    let mut findings = looking.look(&case, &of(&STAGED));
+    if become_owner_of(&case.config.data_dir)?.is_some() {
+        findings.extend(as_owner(global, &case));
+    }
+    findings.extend(looking.look(&case, &OWNERS_LOOKS));
     Ok(findings)
 }
 
-fn some(loaded: Loaded, areas: &[&str]) -> anyhow::Result<Vec<Finding>> {
-    let looking = Looking::new()?;
-    let case = Arc::new(looking.block_on(Case::new(loaded))?);
+/// What the node's user finds wrong with a configuration in which root found nothing: files that it may not read.
+fn as_owner(global: &Global, case: &Case) -> Vec<Finding> {
+    let Some(error) = global.load().err() else {
+        return Vec::new();
+    };
+    let file = case.config_file.as_deref();
+    if let Some(file) = file.filter(|file| std::fs::File::open(file).is_err()) {
+        let what = format!("{} may not read {}", case.account, file.display());
+        // One that lies elsewhere may be meant to be copied.
+        let finding = Finding::warning(CONFIGURATION, what).on(file);
+        return vec![finding.mend(folders::chown(&case.account, file))];
+    }
+    let Some(error) = error.downcast_ref::<ConfigError>() else {
+        return Vec::new();
+    };
+    let problems = error.problems().iter();
+    // The secret has a look of its own.
+    let others = problems.filter(|problem| problem.key != "secret_file");
+    others
+        .map(|problem| Finding::of_problem(CONFIGURATION, problem))
+        .collect()
+}
+
+fn of(areas: &[&str]) -> Vec<(&'static str, Look)> {
     let looks = LOOKS.iter().filter(|(area, _)| areas.contains(area));
-    let looks: Vec<(&'static str, Look)> = looks.copied().collect();
-    Ok(looking.look(&case, &looks))
+    looks.copied().collect()
 }
 
 /// A runtime that is left behind at the end and not waited for: a thread in it may hang on a disk.
@@ -227,7 +254,7 @@ async fn on_a_thread(look: fn(&Case) -> Vec<Finding>, case: Arc<Case>) -> Vec<Fi
 }
 
 fn configuration(loaded: &Loaded) -> Vec<Finding> {
-    let area = "configuration";
+    let area = CONFIGURATION;
     let right = match &loaded.config_file {
         Some(file) => Finding::ok(area, format!("{} is right", file.display())).on(file),
         None => Finding::ok(area, "there is no file: defaults and the environment"),
@@ -241,7 +268,7 @@ fn configuration(loaded: &Loaded) -> Vec<Finding> {
 fn of_configuration(error: anyhow::Error) -> anyhow::Result<Vec<Finding>> {
     let config: ConfigError = error.downcast()?;
     let problems = config.problems().iter();
-    let area = "configuration";
+    let area = CONFIGURATION;
     let mut findings: Vec<Finding> = problems
         .map(|problem| Finding::of_problem(area, problem))
         .collect();

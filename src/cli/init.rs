@@ -273,12 +273,14 @@ fn next(plan: &Plan, running: bool) -> String {
             Some((name, _)) => format!("{name}@.service"),
             None => format!("{unit}.service"),
         };
+        // It may be installed and not run, as in a container.
+        let runs = Path::new("/run/systemd/system").exists();
         let folders = [
             "/usr/lib/systemd/system",
             "/lib/systemd/system",
             "/etc/systemd/system",
         ];
-        folders
+        runs && folders
             .iter()
             .any(|folder| Path::new(folder).join(&template).exists())
     };

@@ -116,6 +116,11 @@ impl Place {
     fn unreadable(&self, error: &std::io::Error) -> Wrong {
         let mend = if self.credential {
             "check LoadCredential= in the unit".to_owned()
+        } else if error.kind() == std::io::ErrorKind::PermissionDenied {
+            format!(
+                "give it to the user that runs ksnode, mostly: sudo chown ksnode: {}; its folder must let that user in",
+                shell_quoted(&self.path)
+            )
         } else {
             "check the path and who may read it".to_owned()
         };

@@ -245,10 +245,31 @@ fn a_package_makes_the_service_and_is_quiet_the_second_time() {
 }
 
 #[test]
+fn what_the_nodes_user_may_not_read_is_found_by_root() {
+    let lines = "ksnode init --system; mkdir -m 700 /var/backups/ksnode; chown -R 65534 /etc/ksnode /var/lib/ksnode /var/backups/ksnode; \
+                 sed -i 's/^#bot_token_file/bot_token_file/' /etc/ksnode/ksnode.toml; umask 077; \
+                 echo 1:token > /etc/ksnode/telegram-bot-token; ksnode config check || echo code $?; \
+                 ksnode doctor | grep 'WRONG *configuration'; \
+                 chown 65534 /etc/ksnode/telegram-bot-token; echo mended; ksnode config check";
+    let Some(text) = on_an_empty_machine(lines) else {
+        return;
+    };
+    let (found, mended) = text.split_once("mended\n").unwrap();
+    let line = "telegram-bot-token cannot be read";
+    assert_eq!(found.matches(line).count(), 2, "{found}");
+    assert!(
+        found.contains("code 1") && found.contains("sudo chown ksnode"),
+        "{found}"
+    );
+    assert_eq!(mended, "ok: /etc/ksnode/ksnode.toml\n");
+}
+
+#[test]
 fn a_second_node_has_places_and_ports_of_its_own() {
     let lines = "ksnode init --system; ksnode init --instance b --listen 127.0.0.1:4300; \
                  ksnode init --instance c; cp /etc/ksnode/c/ksnode.toml /etc/c; ksnode init --instance c; cmp /etc/c /etc/ksnode/c/ksnode.toml; \
-                 for name in b c; do ksnode config show --instance $name; done; \
+                 ksnode init --instance d --self-signed --domain d.example.org --listen 192.0.2.7:443; \
+                 for name in b c d; do ksnode config show --instance $name; done; \
                  ksnode status --instance b && exit 1; ksnode status --instance b || true";
     let Some(text) = on_an_empty_machine(lines) else {
         return;
@@ -269,6 +290,7 @@ fn a_second_node_has_places_and_ports_of_its_own() {
     row("ops.listen", "127.0.0.1:4203");
     row("server.listen", "127.0.0.1:4204");
     row("ops.listen", "127.0.0.1:4205");
+    row("tls.redirect_listen", "192.0.2.7:80");
     assert!(
         text.contains("not running: no node answers at /var/lib/ksnode-b/"),
         "{text}"

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::Case;
 use super::account::{Account, Right};
@@ -130,6 +131,10 @@ fn others_files(account: &Account, folder: &Path) -> Option<Finding> {
             continue;
         };
         let path = entry.path();
+        // A daemon's is written before its process becomes the node's user.
+        if path.extension().is_some_and(|ending| ending == "pid") {
+            continue;
+        }
         let what = if found.uid() != account.uid {
             let owner = Account::new(found.uid(), found.gid());
             format!(
@@ -220,6 +225,14 @@ pub(super) fn look_at_secret(case: &Case) -> Vec<Finding> {
 fn absent(case: &Case) -> Finding {
     let path = &case.config.secret_file;
     let what = format!("{} is not there", path.display());
+    if is_decrypted_for_service(case) {
+        let what = format!(
+            "{what}: systemd decrypts the secret for the service (LoadCredentialEncrypted=)"
+        );
+        return Finding::note(SECRET, what)
+            .on(path)
+            .mend("what is done on a stopped node needs it there for that time");
+    }
     if case.config.data_dir.join(DATABASE_FILE).exists() {
         let mend = "put your copy of the secret back: a new one would not open the database";
         return Finding::wrong(SECRET, what).on(path).mend(mend);
@@ -229,7 +242,23 @@ fn absent(case: &Case) -> Finding {
         .mend("ksnode init makes one")
 }
 
-fn chown(account: &Account, path: &Path) -> String {
+/// Whether the unit has the secret from an encrypted credential. `systemctl show` does not print it.
+fn is_decrypted_for_service(case: &Case) -> bool {
+    let Some(unit) = &case.unit else {
+        return false;
+    };
+    let shown = Command::new("systemctl")
+        .args(["cat", unit])
+        .stderr(Stdio::null())
+        .output();
+    shown.is_ok_and(|shown| {
+        let text = String::from_utf8_lossy(&shown.stdout);
+        text.lines()
+            .any(|line| line.trim().starts_with("LoadCredentialEncrypted=secret:"))
+    })
+}
+
+pub(super) fn chown(account: &Account, path: &Path) -> String {
     command(&format!("sudo chown -R {}", account.user_and_group()), path)
 }
 

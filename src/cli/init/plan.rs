@@ -162,10 +162,9 @@ fn changes(global: &Global, arguments: &Arguments, before: &Loaded) -> anyhow::R
         changes.extend(arguments.tls());
         changes.push(Change::list("server.listen", &listen));
         // Beside another port than 443 there is no telling who has port 80.
-        if arguments.behind_proxy.is_empty()
-            && listen.iter().any(|address| address.ends_with(":443"))
-        {
-            changes.push(Change::text("tls.redirect_listen", &format!("{every}:80")));
+        let mut hosts = listen.iter().filter_map(|at| at.strip_suffix(":443"));
+        if let Some(host) = hosts.next().filter(|_| arguments.behind_proxy.is_empty()) {
+            changes.push(Change::text("tls.redirect_listen", &format!("{host}:80")));
         }
     } else if !global.listen.is_empty() {
         changes.push(Change::list("server.listen", &listen));
