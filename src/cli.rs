@@ -210,10 +210,20 @@ fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// Says what went wrong.
 fn report(error: &anyhow::Error) -> ExitCode {
+    if is_read_no_more(error) {
+        return ExitCode::from(FAILURE);
+    }
     let (code, text) = in_words(error);
     // A closed standard error leaves the exit code to tell.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(code)
+}
+
+/// Whether the one who reads our output has seen enough, as `head` has; an error of something else has causes or words.
+fn is_read_no_more(error: &anyhow::Error) -> bool {
+    let output = error.downcast_ref::<std::io::Error>();
+    output.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        && error.chain().count() == 1
 }
 
 /// The exit code of an error, and what is said of it: a line for each mistake in the configuration.

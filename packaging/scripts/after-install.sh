@@ -7,7 +7,10 @@ after_install() {
     fi
     if has_systemd; then
         systemctl daemon-reload
-        if [ "$1" = upgrade ]; then restart; fi
+        if [ "$1" = upgrade ]; then
+            restart
+            tell_stopped
+        fi
     elif [ "$1" = upgrade ]; then
         say "systemd does not run here: a node that runs goes on with the old program until you restart it"
     fi
@@ -58,12 +61,23 @@ restart() {
     done
 }
 
+# After a removal the services that were there do not come back by themselves.
+tell_stopped() {
+    for node in $(nodes); do
+        unit=$(unit_of "$node")
+        if ! systemctl is-enabled --quiet "$unit" && ! systemctl is-active --quiet "$unit" &&
+            ! grep -qsx "$unit" /run/ksnode-stopped-for-rollback; then
+            say "$unit is not started; for that: sudo systemctl enable --now ${unit%.service}"
+        fi
+    done
+}
+
 tell_next() {
     say "installed, and not started. The next two commands, with your names:"
     say "  sudo ksnode init --domain node.example.org --contact you@example.org"
     if has_systemd; then
         say "  sudo systemctl enable --now ksnode"
     else
-        say "  sudo ksnode serve --daemon --pid-file /run/ksnode.pid"
+        say "  sudo ksnode serve --daemon --pid-file /var/lib/ksnode/ksnode.pid --log-file /var/log/ksnode/ksnode.log"
     fi
 }

@@ -59,6 +59,15 @@ pub fn unit_of(config_file: Option<&Path>) -> Option<String> {
     (instance.config_file() == file).then(|| format!("ksnode@{name}"))
 }
 
+/// How an administrator calls this program for the node of `unit`, or for one without.
+pub fn program_of(unit: Option<&str>) -> String {
+    match unit.map(|unit| unit.split_once('@')) {
+        None => "ksnode".to_owned(),
+        Some(None) => "sudo ksnode".to_owned(),
+        Some(Some((_, name))) => format!("sudo ksnode --instance {name}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,6 +78,7 @@ mod tests {
         let file = instance.config_file();
         assert_eq!(file, Path::new("/etc/ksnode/b-2/ksnode.toml"));
         assert_eq!(unit_of(Some(&file)).unwrap(), "ksnode@b-2");
+        assert_eq!(program_of(Some("ksnode@b-2")), "sudo ksnode --instance b-2");
         assert_eq!(instance.data_dir(), Path::new("/var/lib/ksnode-b-2"));
         assert_eq!(instance.backup_dir(), Path::new("/var/backups/ksnode-b-2"));
         for bad in ["", "-b", "B", "b/c", "..", "b c", "tls", &"b".repeat(33)] {

@@ -130,7 +130,7 @@ fn certificate(certificate: &CertificateStatus) -> [String; 3] {
             certificate.issuer
         ),
         format!(
-            "         until {} ({} days), last had or tried {last}{next}",
+            "         until {} ({} days), last issued or tried {last}{next}",
             certificate.not_after, certificate.days_left
         ),
         format!("         sha256 {}", certificate.sha256),
@@ -178,7 +178,7 @@ fn disk(disk: &DiskStatus) -> String {
 
 fn logged(logged: &LoggedStatus) -> String {
     let (errors, warnings) = (logged.errors, logged.warnings);
-    let counts = format!("{errors} errors and {warnings} warnings since the start");
+    let counts = format!("errors {errors}, warnings {warnings} since the start");
     match (&logged.latest_at, &logged.latest) {
         (Some(at), Some(latest)) => format!("{counts}, the newest at {at}: {latest}"),
         _ => counts,
@@ -250,7 +250,7 @@ mod tests {
             "backup:  none yet",
             "reports: none are configured",
             "disk:    1.00 GiB of 4.00 GiB free (25 %) for data in /d",
-            "log:     0 errors and 0 warnings since the start",
+            "log:     errors 0, warnings 0 since the start",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");
         }
@@ -276,7 +276,7 @@ mod tests {
         let text = page(&node, &node.problems());
         for part in [
             "the last was not delivered at 2026-11-19T04:00:00.000Z, to https://monitor.example",
-            "1 errors and 2 warnings since the start, the newest at 2026-11-19T04:00:01.000Z: a text",
+            "errors 1, warnings 2 since the start, the newest at 2026-11-19T04:00:01.000Z: a text",
             "WRONG:   the last report to the network's monitor was not delivered: no route",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");

@@ -101,7 +101,7 @@ pub fn config_file(
         Ok(there) => Ok((path, there)),
         Err(error) => {
             let wrong = format!("{} cannot be looked up: {error}", path.display());
-            let mend = "run ksnode as the user it belongs to, or as root";
+            let mend = "run ksnode with sudo or as the user it belongs to";
             let key = "configuration file";
             Err(ConfigError::single(key, Source::Default, &wrong, mend))
         }

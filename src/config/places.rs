@@ -95,7 +95,8 @@ pub(crate) fn config_file(
 fn exists(file: &Path) -> Result<bool, Problem> {
     is_there(file).map_err(|error| {
         let wrong = format!("{} cannot be looked up: {error}", file.display());
-        let mend = "run ksnode as the user it belongs to, or name another file with --config";
+        let mend =
+            "run ksnode with sudo or as the user it belongs to, or name another file with --config";
         Problem::new(
             "configuration file",
             Source::Default,

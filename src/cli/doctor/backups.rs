@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Case;
 use crate::cli::finding::Finding;
+use crate::cli::instance::program_of;
 use crate::cli::text::span;
 use crate::clock::Timestamp;
 
@@ -20,9 +21,9 @@ pub(super) fn look(case: &Case) -> Vec<Finding> {
         let failed = failed.map(|why| format!("the newest backup failed: {why}"));
         let damaged = backup.damage.as_ref();
         let damaged = damaged.map(|damage| format!("the database is damaged: {damage}"));
-        let mend = "ksnode backup create";
-        findings.extend(failed.map(|what| Finding::wrong(AREA, what).mend(mend)));
-        let mend = "ksnode backup list, and ksnode restore FILE";
+        let program = program_of(case.unit.as_deref());
+        findings.extend(failed.map(|what| Finding::wrong(AREA, what).mend(create(case))));
+        let mend = format!("{program} backup list, and {program} restore FILE");
         findings.extend(damaged.map(|what| Finding::wrong(AREA, what).mend(mend)));
     }
     let dir = &case.config.backup.dir;
@@ -37,9 +38,7 @@ fn judge(case: &Case, path: &Path, moment: Timestamp) -> Finding {
     let age = case.clock.now().since(moment);
     let what = format!("the newest, {}, is {} old", path.display(), span(age));
     if case.config.backup.at.is_some() && age > OLD {
-        return Finding::warning(AREA, what)
-            .on(path)
-            .mend("ksnode backup create");
+        return Finding::warning(AREA, what).on(path).mend(create(case));
     }
     Finding::ok(AREA, what).on(path)
 }
@@ -53,7 +52,11 @@ fn none(case: &Case) -> Finding {
     } else {
         Finding::note(AREA, what)
     };
-    finding.mend("ksnode backup create")
+    finding.mend(create(case))
+}
+
+fn create(case: &Case) -> String {
+    format!("{} backup create", program_of(case.unit.as_deref()))
 }
 
 /// The newest backup's file in the folder, and when it was made.

@@ -20,7 +20,12 @@ pub(super) async fn look(case: &Case) -> Vec<Finding> {
         return Vec::new();
     }
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    let own: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    let mut own: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    let listen = &case.config.server.listen;
+    if !listen.iter().any(|address| address.ip().is_unspecified()) {
+        // Another node of this machine may have the others.
+        own.retain(|own| listen.iter().any(|address| address.ip() == *own));
+    }
     let domains = &case.config.tls.domains;
     let mut findings = Vec::new();
     for name in domains
@@ -47,7 +52,12 @@ pub(super) async fn look(case: &Case) -> Vec<Finding> {
 }
 
 fn unresolved(name: &str, why: &str, own: &[IpAddr]) -> Finding {
-    Finding::wrong(AREA, format!("{name} leads nowhere: {why}")).mend(record(name, own))
+    let mut mend = record(name, own);
+    // glibc's words for a name server that gave no answer (EAI_AGAIN): of the name nothing is known then.
+    if why.contains("Temporary failure") || why.contains("does not answer") {
+        mend = format!("is there a name server (/etc/resolv.conf, resolvectl)? then {mend}");
+    }
+    Finding::wrong(AREA, format!("{name} leads nowhere: {why}")).mend(mend)
 }
 
 /// What is to be written at the name's registrar.

@@ -194,8 +194,11 @@ fn listening_inode(line: &str, port: u16) -> Option<String> {
     listens.then(|| fields.nth(5).map(str::to_owned))?
 }
 
-/// The process that has the socket open.
+/// The process that has the socket open. The service manager keeps the sockets of a node, and is named only when nobody else
+/// has it: it is not to be stopped.
 fn holder(socket: &str) -> Option<String> {
+    const SERVICE_MANAGER: &str = "1";
+    let mut kept = None;
     let processes = Path::new("/proc").read_dir().ok()?;
     for process in processes.flatten() {
         let number = process.file_name();
@@ -211,10 +214,14 @@ fn holder(socket: &str) -> Option<String> {
             .any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to == Path::new(socket)));
         if has {
             let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
-            return Some(format!("{} (process {number})", name.trim()));
+            let found = format!("{} (process {number})", name.trim());
+            if number != SERVICE_MANAGER {
+                return Some(found);
+            }
+            kept = Some(found);
         }
     }
-    None
+    kept
 }
 
 #[cfg(test)]

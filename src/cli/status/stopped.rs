@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::cli::doctor::newest_backup;
+use crate::cli::instance::{program_of, unit_of};
 use crate::cli::text::size;
 use crate::clock::Timestamp;
 use crate::config::Loaded;
@@ -78,7 +79,10 @@ impl Stopped {
             format!("backup:  {backup}"),
         ];
         lines.extend(self.disks.iter().map(super::disk));
-        lines.push("`ksnode doctor` says what may keep it from starting".to_owned());
+        let program = program_of(unit_of(self.config_file.as_deref()).as_deref());
+        lines.push(format!(
+            "`{program} doctor` says what may keep it from starting"
+        ));
         lines.join("\n")
     }
 }

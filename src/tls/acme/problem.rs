@@ -106,7 +106,7 @@ impl Problem {
             return Self {
                 status: None,
                 kind: None,
-                text: format!("the authority cannot be asked: {text}"),
+                text: format!("the authority cannot be asked: {}", of_connection(text)),
             };
         };
         let (status, quoted) = answer.split_once(' ').unwrap_or((answer, ""));
@@ -169,6 +169,17 @@ fn unquote(quoted: &str) -> String {
     text
 }
 
+/// The system's words for why there is no connection, which rustls-acme shows inside of its own types; all of `text` when it is
+/// something else.
+fn of_connection(text: &str) -> &str {
+    let inner = || {
+        let (_, shown) = text.split_once("ConnectError(")?;
+        let (_, quoted) = shown.split_once(": \"")?;
+        quoted.rsplit_once('"')
+    };
+    inner().map_or(text, |(words, _)| words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +195,17 @@ mod tests {
             "{{\n  \"type\": \"urn:ietf:params:acme:error:{kind}\",\n  \"detail\": \"No, \\\"thanks\\\"\"\n}}"
         );
         answer(status, &body)
+    }
+
+    #[test]
+    fn a_way_that_fails_is_told_in_the_systems_words() {
+        let text = r#"http request error: http error: ConnectError(TcpConnect(Custom { kind: Uncategorized, error: "no such name" }))"#;
+        assert_eq!(of_connection(text), "no such name");
+        let text = r#"http error: ConnectError(TcpConnect(Os { code: 111, kind: ConnectionRefused, message: "Connection refused" }))"#;
+        assert_eq!(of_connection(text), "Connection refused");
+        for other in ["ConnectError(InvalidUri)", "http error: TooManyRedirects"] {
+            assert_eq!(of_connection(other), other);
+        }
     }
 
     #[test]
