@@ -23,6 +23,8 @@ pub struct Health {
     pub damage: Option<String>,
     /// Why the newest attempt failed.
     pub failure: Option<String>,
+    /// Why the command of `backup.after` failed on the newest completed backup.
+    pub hook_failure: Option<String>,
     unnoted: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Health {
             checked: completed.is_some() && failure.is_none() && known.damage.is_none(),
             damage: known.damage,
             failure,
+            hook_failure: completed.and_then(|record| record.hook_error.clone()),
             unnoted: known.unnoted,
         }
     }
@@ -76,6 +79,7 @@ impl Health {
             checked: false,
             damage: known.damage.or(damaged),
             failure: known.unnoted.clone().or_else(|| Some(unreadable())),
+            hook_failure: self.hook_failure.clone(),
             unnoted: known.unnoted,
         }
     }
@@ -239,6 +243,14 @@ mod tests {
         let running = record(Status::InProgress, Kind::Manual, there.path().into());
 
         assert_eq!(Health::of(&[], None, known()), Health::default());
+        // An off-site copy that failed is told of, and the backup itself is good.
+        let stayed = Record {
+            hook_error: Some("no route".into()),
+            ..good.clone()
+        };
+        let health = Health::of(&[stayed, good.clone()], None, known());
+        assert!(health.checked && health.failure.is_none());
+        assert_eq!(health.hook_failure.as_deref(), Some("no route"));
         let health = Health::of(&[running.clone(), good.clone()], None, known());
         assert!(health.checked && health.latest == Some(good.updated_at));
         assert!(Health::of(&[saved, good.clone()], None, known()).checked);

@@ -224,6 +224,7 @@ mod tests {
                 checked: false,
                 damage: None,
                 failure: None,
+                hook_failure: None,
             },
             busy: false,
             telemetry: None,

@@ -280,6 +280,9 @@ pub struct BackupHealth {
     pub damage: Option<String>,
     /// Why the newest attempt failed.
     pub failure: Option<String>,
+    /// Why the command of `backup.after` failed on the newest completed backup.
+    #[serde(default)]
+    pub hook_failure: Option<String>,
 }
 
 impl From<Health> for BackupHealth {
@@ -289,6 +292,7 @@ impl From<Health> for BackupHealth {
             checked: health.checked,
             damage: health.damage,
             failure: health.failure,
+            hook_failure: health.hook_failure,
         }
     }
 }
@@ -398,6 +402,11 @@ impl NodeStatus {
         // The one reason that has no text of its own.
         if let (true, false, Some(latest)) = (problems.is_empty(), backup.checked, &backup.latest) {
             problems.push(format!("the file of the newest backup ({latest}) is gone"));
+        }
+        if let Some(failure) = &backup.hook_failure {
+            problems.push(format!(
+                "backup.after failed on the newest backup, which is here and good: {failure}"
+            ));
         }
         problems.extend(self.replica.iter().filter_map(ReplicaState::problem));
         problems.extend(

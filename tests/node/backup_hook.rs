@@ -70,6 +70,12 @@ fn its_failure_is_shown_and_the_backup_is_good() {
     let path = backup(&setup);
     assert_told(&setup, &node, &path, "no route to the vault");
     assert!(failure(&setup).contains("exit status: 3"));
+    // Monitoring hears of it too.
+    wait_for("the status", || {
+        let status = setup.run(&["status"]);
+        let text = String::from_utf8_lossy(&status.stdout).into_owned();
+        (status.status.code() == Some(1) && text.contains("backup.after failed")).then_some(())
+    });
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl Backups {
                 .store
                 .write(move |connection| History(connection).set_hook_error(id, &error.to_string()))
                 .await;
-            if let Err(error) = noted {
+            let told = match noted {
+                Ok(()) => this.refresh(this.health().known()).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
                 tracing::warn!(%error, "the failure of backup.after is not in the history");
             }
         };
