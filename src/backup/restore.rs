@@ -192,10 +192,14 @@ impl PreparedRestore {
         let (mut history, mut saved, mut left) = (None, None, Vec::new());
         // Of an empty node there is nothing to save, and its history is not the other one's.
         if database.exists() && !self.of_another {
-            saved = Some(self.save_today(paused, progress).await?);
+            let record = self.save_today(paused, progress).await?;
+            let whole = record.error.is_none();
+            saved = Some(record);
             (history, left) = self
                 .keeper
-                .in_background(move || Ok((read_history(&database), read_timelines(&database))))
+                .in_background(move || {
+                    Ok((read_history(&database), read_timelines(&database, whole)))
+                })
                 .await?;
         }
         let (candidate, source) = (self.candidate.clone(), self.source.clone());
@@ -313,10 +317,18 @@ async fn note(paused: Option<&WritesPaused>, record: Record) {
     }
 }
 
-/// The timelines of a database that may be of any schema, or damaged.
-fn read_timelines(database: &std::path::Path) -> Vec<Timeline> {
-    let all = open_read_only(database).and_then(|connection| Timelines(&connection).all());
-    all.unwrap_or_default()
+/// The timelines of a database that may be of any schema, or damaged. The changes of the one that is left now count only
+/// when they were `saved` as they should be: else a replica may be the only one that has them whole.
+fn read_timelines(database: &std::path::Path, saved: bool) -> Vec<Timeline> {
+    let read = |connection: rusqlite::Connection| {
+        let timelines = Timelines(&connection);
+        if saved {
+            timelines.left()
+        } else {
+            timelines.all()
+        }
+    };
+    open_read_only(database).and_then(read).unwrap_or_default()
 }
 
 /// The history of a database that may be of any schema, or damaged.

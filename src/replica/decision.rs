@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::store::{LogState, Mark};
+use crate::store::{LogState, Mark, Timeline};
 
 /// How far a replica is, and of what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Local {
     /// The node it belongs to.
     pub(super) node: Uuid,
     /// Its timelines, oldest first; it lives in the last.
-    pub(super) timelines: Vec<Uuid>,
+    pub(super) timelines: Vec<Timeline>,
     /// Its change log.
     pub(super) log: LogState,
     /// The mark that its own change with the position's number has, when that is kept.
@@ -79,14 +79,30 @@ pub(super) fn decide(local: &Local, position: Option<&Position>) -> Decision {
     if own != found {
         return Decision::Refuse(Refusal::OtherNode { own, found });
     }
-    let ahead = |what| Decision::Refuse(Refusal::Ahead { what });
-    if local.timelines.last() != Some(&position.timeline) {
-        return if local.timelines.contains(&position.timeline) {
-            Decision::Snapshot("a restore began a new timeline")
-        } else {
-            ahead("it follows a timeline that is not known here")
-        };
+    let of_replica = |timeline: &&Timeline| timeline.id == position.timeline;
+    if local.timelines.last().filter(of_replica).is_some() {
+        return current(local, position);
     }
+    earlier(local.timelines.iter().find(of_replica), position.seq)
+}
+
+fn ahead(what: &'static str) -> Decision {
+    Decision::Refuse(Refusal::Ahead { what })
+}
+
+/// For a replica of an earlier timeline, which was `left` when it is known here. Where the newest data were, a restore has
+/// saved them before it replaced them, and the replica is replaced as well. A backup restored on another machine has
+/// nothing beside it: what the replica has beyond that backup is nowhere else.
+fn earlier(left: Option<&Timeline>, seq: i64) -> Decision {
+    match left.map(|left| left.last_change) {
+        None => ahead("it follows a timeline that is not known here"),
+        Some(Some(last)) if seq <= last => Decision::Snapshot("a restore began a new timeline"),
+        Some(_) => ahead("it is newer than the backup that was restored here"),
+    }
+}
+
+/// For a replica that follows the current timeline.
+fn current(local: &Local, position: &Position) -> Decision {
     let LogState {
         start,
         newest,
@@ -111,6 +127,7 @@ pub(super) fn decide(local: &Local, position: Option<&Position>) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
     const NODE: Uuid = Uuid::from_u128(1);
     const FIRST: Uuid = Uuid::from_u128(10);
@@ -119,9 +136,15 @@ mod tests {
 
     /// A database with the changes 50 to 100, of which the replica is known to have 50, and a replica at `seq`.
     fn at(seq: i64, mark: Option<Mark>) -> (Local, Position) {
+        let timeline = |id, last_change| Timeline {
+            id,
+            parent: None,
+            started_at: Timestamp::from_millis(0),
+            last_change,
+        };
         let local = Local {
             node: NODE,
-            timelines: vec![FIRST, SECOND],
+            timelines: vec![timeline(FIRST, None), timeline(SECOND, None)],
             log: LogState {
                 start: 50,
                 newest: 100,
@@ -195,13 +218,37 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_timeline_is_replaced_wherever_it_is() {
-        for seq in [0, 60, 1000] {
-            let (local, mut position) = at(seq, None);
-            position.timeline = FIRST;
-            let decision = decided((local, position));
-            assert!(matches!(decision, Decision::Snapshot(_)), "{decision:?}");
+    fn an_earlier_timeline_is_replaced_as_far_as_it_was_held_or_saved_and_no_further() {
+        // Whatever the log and its mark of that number say: they are of the current timeline.
+        for mark in [None, Some(OURS), Some([2; 8])] {
+            for (seq, last_change, replaced) in [
+                (0, Some(0), true),
+                (1, Some(0), false),
+                (60, Some(59), false),
+                (60, Some(60), true),
+                (60, Some(61), true),
+                (1000, Some(999), false),
+                (1000, Some(1000), true),
+                (i64::MAX, Some(1000), false),
+                (0, None, false),
+                (60, None, false),
+            ] {
+                let (mut local, mut position) = at(seq, mark);
+                position.timeline = FIRST;
+                local.timelines.first_mut().unwrap().last_change = last_change;
+                let decision = decided((local, position));
+                let snapshot = matches!(decision, Decision::Snapshot(_));
+                assert_eq!(snapshot, replaced, "{seq} {last_change:?} {decision:?}");
+                assert_eq!(is_ahead(&decision), !replaced, "{seq} {last_change:?}");
+            }
         }
+    }
+
+    #[test]
+    fn a_database_without_timelines_overwrites_nothing() {
+        let (mut local, position) = at(60, Some(OURS));
+        local.timelines.clear();
+        assert!(is_ahead(&decided((local, position))));
     }
 
     #[test]

@@ -14,11 +14,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::decision::Position;
 use super::rows::{Value, columns};
 use super::{ReplicaError, digest, remote};
 use crate::service::postgres::{Session, Target};
 use crate::store::{
-    APPLICATION_ID, ColumnKind, LoggedTable, StoreError, migrate, new_private_file, open_detached,
+    APPLICATION_ID, ChangeLog, ColumnKind, LoggedTable, StoreError, migrate, new_private_file,
+    open_detached,
 };
 
 /// Rows that go together.
@@ -70,11 +72,12 @@ pub async fn rebuild(target: &Target, what: Rebuild, path: &Path) -> Result<Rebu
     let begun = session.client.batch_execute(&begin).await;
     begun.map_err(|error| session.failed(&error))?;
     let position = remote::position(&session).await?;
-    let node = position.ok_or(ReplicaError::Nothing)?.node;
+    let position = position.ok_or(ReplicaError::Nothing)?;
+    let node = position.node;
     check_schema(&session, what.migrations.len()).await?;
     let (pieces, incoming) = mpsc::channel(2);
     let file = path.to_owned();
-    let writing = spawn_blocking(move || write(&file, what, incoming));
+    let writing = spawn_blocking(move || write(&file, what, &position, incoming));
     let fetched = fetch(&session, what.tables, pieces).await;
     // What could not be written matters more than that nobody took what was fetched.
     writing.await.map_err(|_| ReplicaError::Interrupted)??;
@@ -165,7 +168,12 @@ impl rusqlite::ToSql for Value {
     }
 }
 
-fn write(path: &Path, what: Rebuild, mut pieces: mpsc::Receiver<Piece>) -> Result<(), StoreError> {
+fn write(
+    path: &Path,
+    what: Rebuild,
+    position: &Position,
+    mut pieces: mpsc::Receiver<Piece>,
+) -> Result<(), StoreError> {
     drop(new_private_file(path).map_err(|error| StoreError::io(path, error))?);
     let mut connection = open_detached(path)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -176,6 +184,8 @@ fn write(path: &Path, what: Rebuild, mut pieces: mpsc::Receiver<Piece>) -> Resul
         insert(&transaction, &piece)?;
     }
     transaction.execute_batch(what.derived)?;
+    // It has all that the replica has, and says so when it is shipped to the replica as another timeline.
+    ChangeLog(&transaction).begin_after(position.seq, position.mark)?;
     transaction.commit()?;
     connection.close().map_err(|(_, error)| error)?;
     Ok(())

@@ -230,7 +230,7 @@ fn local(export: &Export, position: Option<&Position>) -> Result<Local, ReplicaE
     let log = ChangeLog(connection);
     Ok(Local {
         node: node(export)?,
-        timelines: Timelines(connection).ids()?,
+        timelines: Timelines(connection).all()?,
         log: log.state()?.ok_or(ReplicaError::Off)?,
         mark: match position {
             Some(position) => log.mark(position.seq)?,

@@ -92,6 +92,30 @@ impl ChangeLog<'_> {
         Ok(found.optional()?)
     }
 
+    /// The newest change. `None`: replication was never on, or the schema is from before it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn newest(self) -> Result<Option<i64>, StoreError> {
+        if !is_there(self.0)? {
+            return Ok(None);
+        }
+        Ok(self.state()?.map(|state| state.newest))
+    }
+
+    /// Begins the log of a database that was made from a replica, after the newest change that the replica has. It is off
+    /// until the database is opened with replication.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn begin_after(self, seq: i64, mark: Mark) -> Result<(), StoreError> {
+        let sql = "INSERT INTO change (seq, tbl, mark) VALUES (?1, 0, ?2)";
+        self.0.execute(sql, params![seq, mark])?;
+        let sql = "INSERT INTO replication (id, active, start, acknowledged) VALUES (1, 0, ?1, ?1)";
+        self.0.execute(sql, [seq])?;
+        Ok(())
+    }
+
     /// The mark of a change, as long as it is kept.
     ///
     /// # Errors
@@ -166,8 +190,7 @@ pub(super) fn prepare(
     tables: Option<&[LoggedTable]>,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
-    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'replication'";
-    let known: bool = transaction.query_row(sql, [], |row| row.get(0))?;
+    let known = is_there(&transaction)?;
     match tables {
         Some(_) if begin(&transaction)? => {
             tracing::info!("changes are logged for the replica from now on");
@@ -186,6 +209,12 @@ pub(super) fn prepare(
         connection.execute_batch(&triggers(tables))?;
     }
     Ok(())
+}
+
+/// Whether the schema has a log.
+fn is_there(connection: &Connection) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'replication'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// Whether the log was off until now.

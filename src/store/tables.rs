@@ -56,6 +56,7 @@ pub const STORE_LOGGED: [LoggedTable; 4] = [
             ("timeline_id", B),
             ("parent", B),
             ("started_at", I),
+            ("last_change", I),
         ],
         whole: true,
     },

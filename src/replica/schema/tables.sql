@@ -46,7 +46,8 @@ CREATE TABLE ksnode.timeline (
     id          bigint PRIMARY KEY,
     timeline_id bytea  NOT NULL,
     parent      bytea,
-    started_at  bigint NOT NULL
+    started_at  bigint NOT NULL,
+    last_change bigint
 );
 
 CREATE TABLE ksnode."user" (

@@ -180,6 +180,41 @@ async fn changes_that_nobody_logged_end_the_log() {
 }
 
 #[tokio::test]
+async fn a_log_goes_on_after_the_change_that_a_replica_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, None);
+    let begun = |connection: &Connection| ChangeLog(connection).begin_after(70, [7; 8]);
+    store.write::<_, StoreError>(begun).await.unwrap();
+    let begun = LogState {
+        start: 70,
+        newest: 70,
+        mark: [7; 8],
+        acknowledged: 70,
+    };
+    assert_eq!(state(&store).await, begun);
+    store.close().await;
+    drop(store);
+    let store = open(&folder, Some(None));
+    execute(&store, "INSERT INTO item VALUES (1, 'a')")
+        .await
+        .unwrap();
+    let state = state(&store).await;
+    // What happened between is not in it.
+    assert!(state.start > 70 && state.newest > state.start, "{state:?}");
+    assert_eq!(state.acknowledged, 70);
+}
+
+#[test]
+fn a_schema_without_a_log_has_no_newest_change() {
+    let database = Connection::open_in_memory().unwrap();
+    assert_eq!(ChangeLog(&database).newest().unwrap(), None);
+    database.execute_batch(CHANGE_TABLES).unwrap();
+    assert_eq!(ChangeLog(&database).newest().unwrap(), None);
+    ChangeLog(&database).begin_after(3, [0; 8]).unwrap();
+    assert_eq!(ChangeLog(&database).newest().unwrap(), Some(3));
+}
+
+#[tokio::test]
 async fn what_the_replica_has_is_forgotten_but_for_its_mark() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder, Some(None));
