@@ -28,12 +28,13 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use answers::{
-    BackupEntry, BackupHealth, CertificateStatus, Counts, NodeStatus, Restored, ServiceStatus,
-    SharesOf, VerifiedFile,
+    BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
 };
 pub use client::Client;
 pub use desk::{Desk, Facts, Handles, whole_days};
-pub use health::{DiskStatus, LastReport, LoggedStatus, Reports, TelemetryStatus};
+pub use health::{
+    BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
+};
 pub use protocol::{Event, PhaseStep, Request};
 pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use server::{Answerer, ControlServer, Work};

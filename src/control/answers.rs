@@ -4,11 +4,10 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::health::{DiskStatus, LoggedStatus, TelemetryStatus};
+use super::health::{BackupHealth, DiskStatus, LoggedStatus, ServiceStatus, TelemetryStatus};
 use super::replica::ReplicaState;
-use crate::backup::{Health, Record, RestoreReport, Summary, Verified};
+use crate::backup::{Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
-use crate::service::notify::Unit;
 use crate::shares::ShareCount;
 use crate::tls::{CertificateFacts, CertificateSource};
 
@@ -230,24 +229,6 @@ pub struct NodeStatus {
     pub replica: Option<ReplicaState>,
 }
 
-/// The unit as which a service manager runs a node: whoever stops it otherwise sees it started again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceStatus {
-    /// Its name, where that is known.
-    pub unit: Option<String>,
-    /// Whether it is one of a user's own (`systemctl --user`).
-    pub of_user: bool,
-}
-
-impl From<Unit> for ServiceStatus {
-    fn from(unit: Unit) -> Self {
-        Self {
-            unit: unit.name,
-            of_user: unit.of_user,
-        }
-    }
-}
-
 /// How many shares of one curve the users of one provider have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharesOf {
@@ -265,34 +246,6 @@ impl From<ShareCount> for SharesOf {
             provider: count.auth_type.as_str().to_owned(),
             curve: count.curve.as_str().to_owned(),
             shares: count.shares,
-        }
-    }
-}
-
-/// How the last backup stands, and the live file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupHealth {
-    /// When the newest completed backup was finished.
-    pub latest: Option<String>,
-    /// Whether the newest attempt was completed, its file is there, and no damage of the live database is known.
-    pub checked: bool,
-    /// What is wrong with the live database.
-    pub damage: Option<String>,
-    /// Why the newest attempt failed.
-    pub failure: Option<String>,
-    /// Why the command of `backup.after` failed on the newest completed backup.
-    #[serde(default)]
-    pub hook_failure: Option<String>,
-}
-
-impl From<Health> for BackupHealth {
-    fn from(health: Health) -> Self {
-        Self {
-            latest: text(health.latest),
-            checked: health.checked,
-            damage: health.damage,
-            failure: health.failure,
-            hook_failure: health.hook_failure,
         }
     }
 }

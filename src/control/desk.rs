@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answers::{
-    BackupEntry, CertificateStatus, NodeStatus, Restored, ServiceStatus, SharesOf, VerifiedFile,
+    BackupEntry, CertificateStatus, NodeStatus, Restored, SharesOf, VerifiedFile,
 };
-use super::health::{DiskStatus, Reports, TelemetryStatus};
+use super::health::{DiskStatus, Reports, ServiceStatus, TelemetryStatus};
 use super::protocol::Request;
 use super::replica::{ReplicaCompared, ReplicaState};
 use super::server::Answerer;

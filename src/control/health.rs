@@ -1,4 +1,4 @@
-//! What `status` tells beside the database and its backups: reports, disks, the log's warnings.
+//! What `status` tells of what surrounds the database: backups, reports, disks, the log's warnings, the service manager.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,9 +6,57 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::Health;
 use crate::clock::Timestamp;
 use crate::service::disk::Room;
 use crate::service::logging::Counted;
+use crate::service::notify::Unit;
+
+/// The unit as which a service manager runs a node: whoever stops it otherwise sees it started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its name, where that is known.
+    pub unit: Option<String>,
+    /// Whether it is one of a user's own (`systemctl --user`).
+    pub of_user: bool,
+}
+
+impl From<Unit> for ServiceStatus {
+    fn from(unit: Unit) -> Self {
+        Self {
+            unit: unit.name,
+            of_user: unit.of_user,
+        }
+    }
+}
+
+/// How the last backup stands, and the live file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupHealth {
+    /// When the newest completed backup was finished.
+    pub latest: Option<String>,
+    /// Whether the newest attempt was completed, its file is there, and no damage of the live database is known.
+    pub checked: bool,
+    /// What is wrong with the live database.
+    pub damage: Option<String>,
+    /// Why the newest attempt failed.
+    pub failure: Option<String>,
+    /// Why the command of `backup.after` failed on the newest completed backup.
+    #[serde(default)]
+    pub hook_failure: Option<String>,
+}
+
+impl From<Health> for BackupHealth {
+    fn from(health: Health) -> Self {
+        Self {
+            latest: health.latest.map(|moment| moment.to_string()),
+            checked: health.checked,
+            damage: health.damage,
+            failure: health.failure,
+            hook_failure: health.hook_failure,
+        }
+    }
+}
 
 /// A report to the network's node monitor that was sent, or could not be.
 #[derive(Clone, Debug, PartialEq, Eq)]

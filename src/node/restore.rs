@@ -11,7 +11,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Blueprint, MIGRATIONS, Opened};
+use super::blueprint::Blueprint;
+use super::{MIGRATIONS, Opened};
 use crate::backup::{
     BackupError, PreparedRestore, Progress, RestoreOrder, RestoreReport, RestoreRequest,
 };
