@@ -311,12 +311,14 @@ impl CertificateStatus {
                 self.days_left, self.not_after
             )),
         };
-        let fallback = (self.source == CertificateSource::Fallback.as_str()).then(|| {
+        let none = self.source == CertificateSource::Fallback.as_str();
+        let fallback = none.then(|| {
             "no authority has issued a certificate yet: clients are shown one that the node made for itself"
                 .to_owned()
         });
+        let failed = if none { "be had" } else { "be replaced" };
         let error = self.error.as_ref();
-        let error = error.map(|error| format!("the certificate could not be replaced: {error}"));
+        let error = error.map(|error| format!("the certificate could not {failed}: {error}"));
         time.into_iter().chain(fallback).chain(error)
     }
 }
