@@ -20,6 +20,7 @@ mod node;
 mod ports;
 mod programs;
 mod providers;
+mod replica;
 mod unit;
 
 use std::pin::Pin;
@@ -72,7 +73,7 @@ macro_rules! waiting {
 }
 
 /// What is looked at as whoever runs the command, in the order in which it is told.
-const LOOKS: [(&str, Look); 14] = [
+const LOOKS: [(&str, Look); 15] = [
     ("node", blocking!(node::look)),
     ("unit", waiting!(unit::look)),
     ("folders", blocking!(folders::look)),
@@ -86,6 +87,7 @@ const LOOKS: [(&str, Look); 14] = [
     ("firewall", waiting!(firewall::look)),
     ("backups", blocking!(backups::look)),
     ("providers", waiting!(providers::look)),
+    ("replica", waiting!(replica::look)),
     ("leftovers", blocking!(leftovers::look)),
 ];
 

@@ -37,7 +37,7 @@ impl From<ReplicaStatus> for ReplicaState {
 
 impl ReplicaState {
     /// What is wrong with it, for people.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub fn problem(&self) -> Option<String> {
         let error = self.error.as_ref()?;
         let lag = self.lag_changes;
         Some(if self.phase == Phase::Refused.as_str() {

@@ -311,6 +311,27 @@ fn a_name_that_leads_nowhere_is_found() {
 }
 
 #[test]
+fn a_replica_that_cannot_be_reached_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = closed.local_addr().unwrap();
+    drop(closed);
+    let url = format!("postgresql://node@{place}/replica?sslmode=disable");
+    let setup = setup(home.path()).env("KSNODE_REPLICA__URL", &url);
+    let at = place.port().to_string();
+    finds(&examine(&setup), "wrong", "replica", &at, "config show");
+    let node = setup.start();
+    node.logs("the replica is away");
+    finds(
+        &examine(&setup),
+        "wrong",
+        "replica",
+        "away",
+        "replica status",
+    );
+}
+
+#[test]
 fn providers_that_cannot_be_reached_are_found() {
     let home = tempfile::tempdir().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
