@@ -23,8 +23,9 @@ fn three_nodes_live_side_by_side() {
             status.said()
         );
     }
-    let secrets = machine
-        .ok("cat /etc/ksnode/secret /etc/ksnode/a/secret /etc/ksnode/b/secret | sort -u | wc -l");
+    let secrets = machine.ok(
+        "sha256sum /etc/ksnode/secret /etc/ksnode/a/secret /etc/ksnode/b/secret | cut -d' ' -f1 | sort -u | wc -l",
+    );
     assert_eq!(secrets, "3");
     assert_eq!(
         machine.ok("stat -c '%U %a' /var/lib/ksnode-a /var/backups/ksnode-b | sort -u"),
