@@ -180,16 +180,7 @@ fn forget_first(data_dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Overrides, load_without_file};
-
-    fn config(data_dir: &Path) -> Config {
-        let overrides = Overrides {
-            data_dir: Some(data_dir.to_owned()),
-            ..Overrides::default()
-        };
-        let environment = Environment::new([], PathBuf::from("/"));
-        load_without_file(&overrides, &environment).unwrap().config
-    }
+    use crate::config::defaults_in as config;
 
     async fn is(administrator: &Administrator, given: &str) -> bool {
         let given = Zeroizing::new(given.to_owned());

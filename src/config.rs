@@ -43,6 +43,8 @@ pub use docker::{is_private as is_private_variable, names as docker_names};
 pub use environment::{Environment, Overrides};
 pub use error::{ConfigError, Problem, Source};
 pub(crate) use key::Kind;
+#[cfg(test)]
+pub(crate) use load::defaults_in;
 pub use load::{Loaded, Origin, config_file, load, load_text, load_without_file};
 pub use places::{FILE_NAME, SYSTEM_DATA, SYSTEM_FILE, own_folder};
 pub(crate) use secret::shell_quoted;

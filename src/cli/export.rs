@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Global;
 use super::backup::Output;
-use super::import::{phase, skipped, stopped, target};
+use super::import::{on_stopped, phase, skipped, target};
 use super::progress::Bar;
 use super::running::absolute;
 use super::text::{print, print_json, span, with_error_as_json};
@@ -50,13 +50,9 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn dispatch(global: &Global, arguments: &Oko) -> anyhow::Result<ExitCode> {
-    let config = global.load_as_owner()?.config;
-    super::block_on(async {
-        let node = stopped(&config).await?;
-        let done = export(&config, arguments, &node).await;
-        node.store.close().await;
-        done
-    })?
+    on_stopped(global, async |config, node| {
+        export(config, arguments, node).await
+    })
 }
 
 async fn export(config: &Config, arguments: &Oko, node: &Stopped) -> anyhow::Result<ExitCode> {

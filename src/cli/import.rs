@@ -93,23 +93,32 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 fn dispatch(global: &Global, arguments: &Oko) -> anyhow::Result<ExitCode> {
+    on_stopped(global, async |config, node| {
+        import(config, arguments, node).await
+    })
+}
+
+/// Does `work` on the data of a node that must not run.
+pub(super) fn on_stopped(
+    global: &Global,
+    work: impl AsyncFnOnce(&Config, &Stopped) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     let config = global.load_as_owner()?.config;
+    // The shares of everybody go through this process in the clear.
+    protect_memory();
     super::block_on(async {
         let node = stopped(&config).await?;
-        let done = import(&config, arguments, &node).await;
+        let done = work(&config, &node).await;
         node.store.close().await;
         done
     })?
 }
 
-/// Opens the folder of a node that must not run.
-pub(super) async fn stopped(config: &Config) -> anyhow::Result<Stopped> {
-    // The shares of everybody go through this process in the clear.
-    protect_memory();
+async fn stopped(config: &Config) -> anyhow::Result<Stopped> {
     let way = Way::find(config).await?;
     ensure!(
         matches!(way, Way::Folder),
-        "the node runs; stop it first: this works on its data folder"
+        "the node runs; stop it first, for this works on its data folder: sudo systemctl stop ksnode, or ksnode stop"
     );
     let clock = SystemClock::shared();
     let Opened {

@@ -196,17 +196,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::{Environment, Overrides, load_without_file};
-
-    fn config(data_dir: &Path) -> Config {
-        let overrides = Overrides {
-            data_dir: Some(data_dir.to_owned()),
-            ..Overrides::default()
-        };
-        load_without_file(&overrides, &Environment::new([], PathBuf::from("/")))
-            .unwrap()
-            .config
-    }
+    use crate::config::defaults_in as config;
 
     fn mode(path: &Path) -> u32 {
         path.metadata().unwrap().permissions().mode() & 0o7777

@@ -68,6 +68,17 @@ pub fn load_without_file(
     assemble(None, overrides, environment)
 }
 
+/// The defaults with this data folder, for other rooms' tests.
+#[cfg(test)]
+pub(crate) fn defaults_in(data_dir: &Path) -> Config {
+    let overrides = Overrides {
+        data_dir: Some(data_dir.to_owned()),
+        ..Overrides::default()
+    };
+    let environment = Environment::new([], PathBuf::from("/"));
+    load_without_file(&overrides, &environment).unwrap().config
+}
+
 /// The same as if `text` were in the file at `path`: what is to be written is checked before.
 ///
 /// # Errors

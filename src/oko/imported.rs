@@ -9,14 +9,11 @@ use zeroize::Zeroizing;
 use super::copy_text::Micros;
 use super::rows::{EncryptedShare, Keypair, Kind, User, Wallet};
 use crate::crypto::{Context, CryptoError, KeyRing, Purpose};
-use crate::store::{ColumnKind, LoggedTable, StoreError};
+use crate::store::ColumnKind::{Blob as B, Integer as I, Text as T};
+use crate::store::{LoggedTable, StoreError};
 
 /// The tables of this room.
 pub const IMPORT_TABLES: &str = include_str!("schema/imported.sql");
-
-const I: ColumnKind = ColumnKind::Integer;
-const T: ColumnKind = ColumnKind::Text;
-const B: ColumnKind = ColumnKind::Blob;
 
 /// What of them a replica has: all. Their numbers are 30 to 39.
 pub const IMPORT_LOGGED: [LoggedTable; 2] = [

@@ -1,10 +1,7 @@
 //! What of this room's tables a replica has. Sessions are not in it: they live for minutes, and a restore ends them.
 
-use crate::store::{ColumnKind, LoggedTable};
-
-const I: ColumnKind = ColumnKind::Integer;
-const T: ColumnKind = ColumnKind::Text;
-const B: ColumnKind = ColumnKind::Blob;
+use crate::store::ColumnKind::{Blob as B, Integer as I, Text as T};
+use crate::store::LoggedTable;
 
 /// Users and their shares. Their numbers are 10 to 19.
 pub const SHARE_LOGGED: [LoggedTable; 2] = [

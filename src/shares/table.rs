@@ -130,6 +130,17 @@ pub(super) fn ensure_user(
     if let Some(user) = find_user(connection, identifier)? {
         return Ok(user);
     }
+    Ok(add_user(connection, user_id, auth_type, identifier, now)?)
+}
+
+/// A new user's row.
+pub(super) fn add_user(
+    connection: &Connection,
+    user_id: Uuid,
+    auth_type: &AuthType,
+    identifier: &[u8],
+    created_at: Timestamp,
+) -> Result<i64, StoreError> {
     connection
         .prepare_cached(
             "INSERT INTO user (user_id, auth_type, identifier, created_at) VALUES (?1, ?2, ?3, ?4)",
@@ -138,7 +149,7 @@ pub(super) fn ensure_user(
             user_id.as_bytes(),
             auth_type.as_str(),
             identifier,
-            now.as_millis()
+            created_at.as_millis()
         ])?;
     Ok(connection.last_insert_rowid())
 }

@@ -7,7 +7,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{CurveType, SealedShare, count};
+use super::{CurveType, SealedShare, count, table};
 use crate::clock::Timestamp;
 use crate::identity::AuthType;
 use crate::store::StoreError;
@@ -167,17 +167,7 @@ impl Transfer<'_> {
         identifier: &[u8],
         created_at: Timestamp,
     ) -> Result<i64, StoreError> {
-        self.0
-            .prepare_cached(
-                "INSERT INTO user (user_id, auth_type, identifier, created_at) VALUES (?1, ?2, ?3, ?4)",
-            )?
-            .execute(params![
-                user_id.as_bytes(),
-                auth_type.as_str(),
-                identifier,
-                created_at.as_millis()
-            ])?;
-        Ok(self.0.last_insert_rowid())
+        table::add_user(self.0, user_id, auth_type, identifier, created_at)
     }
 
     /// Adds a wallet that has no share yet. Returns its place.

@@ -1,10 +1,7 @@
 //! This room's tables, for whoever copies them.
 
-use super::{ColumnKind, LoggedTable};
-
-const I: ColumnKind = ColumnKind::Integer;
-const T: ColumnKind = ColumnKind::Text;
-const B: ColumnKind = ColumnKind::Blob;
+use super::ColumnKind::{Blob as B, Integer as I, Text as T};
+use super::LoggedTable;
 
 /// The tables of this room that make a node what it is. Their numbers are 1 to 9.
 pub const STORE_LOGGED: [LoggedTable; 4] = [

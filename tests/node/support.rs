@@ -5,18 +5,20 @@ mod answer;
 mod next_release;
 mod node;
 mod users;
+mod wait;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use answer::Answer;
 #[cfg(not(feature = "rehearsal"))]
 pub use next_release::next_release;
 pub use node::{Node, agent};
 pub use users::{get_body, public_key, register_body, share, token, wallet};
+pub use wait::wait_for;
 
 pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";
 
@@ -263,17 +265,4 @@ pub fn database(home: &Path) -> rusqlite::Connection {
     let database = rusqlite::Connection::open(home.join(".local/share/ksnode/ksnode.db")).unwrap();
     database.busy_timeout(Duration::from_secs(30)).unwrap();
     database
-}
-
-/// Polls until there is a value; a minute is for ever here.
-#[track_caller]
-pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        if let Some(value) = poll() {
-            return value;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("waited a minute for {what}");
 }

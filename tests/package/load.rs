@@ -38,7 +38,7 @@ pub fn during<T>(node: &Node<'_>, first: u64, work: impl FnOnce() -> T) -> (T, S
     };
     let wait_for_more = |users: u64| {
         let goal = next.load(Ordering::Relaxed) + users;
-        crate::outcome::wait_for("clients to be served", || {
+        crate::wait::wait_for("clients to be served", || {
             (next.load(Ordering::Relaxed) >= goal).then_some(())
         });
     };

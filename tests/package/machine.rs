@@ -9,8 +9,9 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 use crate::group::Group;
-use crate::outcome::{Outcome, wait_for};
+use crate::outcome::Outcome;
 use crate::root;
+use crate::wait::wait_for;
 
 /// Lays the machine's own layer over the Debian root and starts what is in it. The mount is in a namespace of its
 /// own, and all processes are in one too, whose first process is killed with the one that is started here, and that

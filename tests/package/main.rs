@@ -39,6 +39,8 @@ mod supervision;
 mod upgrade;
 #[path = "../node/support/users.rs"]
 mod users;
+#[path = "../node/support/wait.rs"]
+mod wait;
 
 /// What logins are signed with.
 pub const BOT_TOKEN: &str = "4711:a-bot-token-for-tests";

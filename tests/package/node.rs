@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::client::{self, Answer};
 use crate::machine::Machine;
-use crate::outcome::{Outcome, wait_for};
+use crate::outcome::Outcome;
+use crate::wait::wait_for;
 use crate::{BOT_TOKEN, packages, users};
 
 /// The service ksnode, or ksnode@NAME.

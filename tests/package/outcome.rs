@@ -1,7 +1,6 @@
 //! What a command in a machine came to.
 
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
 /// A command that has ended.
 #[derive(Debug)]
@@ -46,17 +45,4 @@ pub fn host(program: &str, arguments: &[&str]) -> String {
         outcome.said()
     );
     outcome.stdout
-}
-
-/// Polls until there is a value; a minute is for ever here.
-#[track_caller]
-pub fn wait_for<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(60) {
-        if let Some(value) = poll() {
-            return value;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("waited a minute for {what}");
 }

@@ -1,10 +1,7 @@
 //! What of this room's tables a replica has: not the attempts, which say nothing on another machine.
 
-use crate::store::{ColumnKind, LoggedTable};
-
-const I: ColumnKind = ColumnKind::Integer;
-const T: ColumnKind = ColumnKind::Text;
-const B: ColumnKind = ColumnKind::Blob;
+use crate::store::ColumnKind::{Blob as B, Integer as I, Text as T};
+use crate::store::LoggedTable;
 
 /// Accounts and certificates. Their numbers are 20 to 29.
 pub const TLS_LOGGED: [LoggedTable; 2] = [
