@@ -12,31 +12,21 @@
 //!
 //! Work that was asked for goes on when the client goes away: a backup is not to hang on a terminal.
 //!
-//! In reading order: `protocol` is what is said, `answers` and `health` what is told, `server` who may speak and for how
-//! long, `desk` what is done, `client` the other end.
+//! In reading order: `protocol` is what is said, `server` who may speak and for how long, `counter` has it done at the
+//! desk, `client` is the other end.
 
-mod answers;
 mod client;
-mod desk;
-mod health;
+mod counter;
 mod protocol;
-mod replica;
 mod server;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use answers::{
-    BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
-};
 pub use client::Client;
-pub use desk::{Desk, Facts, Handles, whole_days};
-pub use health::{
-    BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
-};
+pub use counter::at_desk;
 pub use protocol::{Event, PhaseStep, Request};
-pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use server::{Answerer, ControlServer, Work};
 
 /// The socket's name in the data folder.

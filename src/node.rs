@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::Config;
-use crate::control::{ControlServer, socket_path};
+use crate::control::{ControlServer, at_desk, socket_path};
 use crate::http::{Current, Front, HttpMetrics, Ops, Readiness, Redirect};
 use crate::service::notify::Manager;
 use crate::service::sockets::PassedSockets;
@@ -103,7 +103,7 @@ impl Node {
             facts(config, &ports, &current, &companions, &clock),
             &clock,
         );
-        let control = ControlServer::bind(&socket, desk.clone().answerer())?;
+        let control = ControlServer::bind(&socket, at_desk(desk.clone()))?;
         let reload = supply.map(|_| Reload::default());
         let readiness = Readiness::default();
         let watch = Watch {

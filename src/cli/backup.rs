@@ -13,7 +13,8 @@ use super::text::{print, print_json, remark, size, span, table, with_error_as_js
 use crate::backup::{BackupError, Backups, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::control::{BackupEntry, Counts, Request, VerifiedFile, whole_days};
+use crate::control::Request;
+use crate::desk::{BackupEntry, Counts, VerifiedFile, whole_days};
 
 /// What to do with backups.
 #[derive(Debug, Subcommand)]

@@ -13,7 +13,8 @@ use super::Global;
 use super::running::connect;
 use super::text::{print, print_json, span, with_error_as_json};
 use crate::config::Config;
-use crate::control::{NodeStatus, ReplicaCompared, ReplicaState, Request};
+use crate::control::Request;
+use crate::desk::{NodeStatus, ReplicaCompared, ReplicaState};
 use crate::replica::ReplicaError;
 
 /// The commands. All of them ask the running node.
@@ -152,7 +153,7 @@ fn table(compared: &ReplicaCompared) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::TableCompared;
+    use crate::desk::TableCompared;
 
     #[test]
     fn says_how_it_stands() {

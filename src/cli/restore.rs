@@ -20,7 +20,8 @@ use super::text::{print, print_json, remark, span, with_error_as_json};
 use crate::backup::RestoreRequest;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::{Request, Restored};
+use crate::control::Request;
+use crate::desk::Restored;
 use crate::node::{fetch_replica, restore_stopped};
 use crate::store::remove_database;
 

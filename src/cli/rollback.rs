@@ -13,7 +13,7 @@ use super::text::{print, print_json, with_error_as_json};
 use crate::backup::RollbackReport;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::Counts;
+use crate::desk::Counts;
 use crate::node::rollback_stopped;
 use crate::store::DATABASE_FILE;
 

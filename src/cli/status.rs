@@ -12,9 +12,8 @@ use super::Global;
 use super::running::connect;
 use super::text::{print, print_json, size, span, with_error_as_json};
 use crate::config::Loaded;
-use crate::control::{
-    CertificateStatus, DiskStatus, LoggedStatus, NodeStatus, Request, TelemetryStatus,
-};
+use crate::control::Request;
+use crate::desk::{CertificateStatus, DiskStatus, LoggedStatus, NodeStatus, TelemetryStatus};
 use stopped::Stopped;
 
 /// What `ksnode status` takes.
@@ -196,7 +195,7 @@ fn backup(node: &NodeStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::{BackupHealth, SharesOf};
+    use crate::desk::{BackupHealth, SharesOf};
 
     fn node() -> NodeStatus {
         NodeStatus {

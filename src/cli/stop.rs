@@ -15,7 +15,8 @@ use super::running::connect;
 use super::text::print;
 use super::{Cli, Command, Global};
 use crate::config::Config;
-use crate::control::{Client, NodeStatus, Request, ServiceStatus};
+use crate::control::{Client, Request};
+use crate::desk::{NodeStatus, ServiceStatus};
 use crate::store::{FolderLock, Holder};
 
 /// Time between two looks.

@@ -14,7 +14,8 @@ use super::running::connect;
 use super::text::{print, print_json, remark, with_error_as_json};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::control::{NodeStatus, Request};
+use crate::control::Request;
+use crate::desk::NodeStatus;
 use crate::node::{Release, UpgradeCheck, Verdict, check_upgrade};
 
 /// The exit code of an upgrade that is a rollback.

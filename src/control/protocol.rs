@@ -22,16 +22,16 @@ pub(super) const EVENT_BYTES: u64 = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
-    /// How the node is: [`super::NodeStatus`].
+    /// How the node is: [`crate::desk::NodeStatus`].
     Status {},
-    /// Make a backup: [`super::BackupEntry`].
+    /// Make a backup: [`crate::desk::BackupEntry`].
     BackupCreate {},
-    /// The history, newest first: a list of [`super::BackupEntry`].
+    /// The history, newest first: a list of [`crate::desk::BackupEntry`].
     BackupList {
         /// Of the last so many days; all of it when absent.
         days: Option<u32>,
     },
-    /// Verify a backup again: [`super::VerifiedFile`].
+    /// Verify a backup again: [`crate::desk::VerifiedFile`].
     BackupVerify {
         /// The backup's file.
         path: PathBuf,
@@ -40,16 +40,16 @@ pub enum Request {
         /// The age identity that opens an encrypted backup.
         age_identity: Option<PathBuf>,
     },
-    /// Delete what retention no longer keeps: a list of [`super::BackupEntry`].
+    /// Delete what retention no longer keeps: a list of [`crate::desk::BackupEntry`].
     BackupPrune {},
-    /// Fill the replica anew: [`super::ReplicaState`].
+    /// Fill the replica anew: [`crate::desk::ReplicaState`].
     ReplicaResync {
         /// Give up what only the replica has.
         discard: bool,
     },
-    /// Compare the replica: [`super::ReplicaCompared`].
+    /// Compare the replica: [`crate::desk::ReplicaCompared`].
     ReplicaVerify {},
-    /// Replace the node's data by a backup: [`super::Restored`].
+    /// Replace the node's data by a backup: [`crate::desk::Restored`].
     Restore {
         /// The backup's file.
         path: PathBuf,
@@ -74,21 +74,6 @@ impl From<RestoreRequest> for Request {
 }
 
 impl Request {
-    /// Its name, for the log.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Status {} => "status",
-            Self::BackupCreate {} => "backup create",
-            Self::BackupList { .. } => "backup list",
-            Self::BackupVerify { .. } => "backup verify",
-            Self::BackupPrune {} => "backup prune",
-            Self::ReplicaResync { .. } => "replica resync",
-            Self::ReplicaVerify {} => "replica verify",
-            Self::Restore { dry_run: true, .. } => "restore (dry run)",
-            Self::Restore { dry_run: false, .. } => "restore",
-        }
-    }
-
     /// Understands a line.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ControlError;
 use super::protocol::{Event, PhaseStep, REQUEST_BYTES, Request, read_line};
+use crate::audit::Actor;
 use crate::backup::Progress;
 
 /// Connections at once; more wait to be accepted.
@@ -43,7 +44,7 @@ const QUIET_TICKS: u32 = 20;
 pub type Work = Pin<Box<dyn Future<Output = Result<Value, String>> + Send>>;
 
 /// Who does the work.
-pub type Answerer = Arc<dyn Fn(Request, Progress) -> Work + Send + Sync>;
+pub type Answerer = Arc<dyn Fn(Actor, Request, Progress) -> Work + Send + Sync>;
 
 /// The control socket, bound. Its file is removed when it is dropped, or stops to accept.
 pub struct ControlServer {
@@ -161,18 +162,11 @@ async fn attend(
         Ok(request) => request,
         Err(message) => return send(&mut writing, &Event::Failed { message }).await,
     };
-    if !matches!(request, Request::Status {}) {
-        tracing::info!(
-            request = request.name(),
-            user = peer,
-            "asked over the control socket"
-        );
-    }
     let (told, steps) = watch::channel(None);
     let progress = Progress::new(move |step| {
         told.send_replace(Some(PhaseStep::from(step)));
     });
-    let work = tokio::spawn(answerer(request, progress));
+    let work = tokio::spawn(answerer(Actor::Command { user: peer }, request, progress));
     relay(&mut writing, work, steps).await
 }
 

@@ -17,7 +17,7 @@ use super::watch::Watch;
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, TlsMode};
-use crate::control::{Desk, Facts, Handles};
+use crate::desk::{Desk, Facts, Handles};
 use crate::http::{ALPN, Current, Front, FrontOptions, HttpMetrics, RateLimit};
 use crate::oko::is_unfinished;
 use crate::replica::{Follower, Replica};

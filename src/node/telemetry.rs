@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::NodeError;
 use crate::clock::SharedClock;
 use crate::config;
-use crate::control::{LastReport, Reports};
+use crate::desk::{LastReport, Reports};
 use crate::http::Current;
 use crate::service::outbound::{Endpoint, Outbound, OutboundError};
 use crate::shares::ShareCount;

@@ -13,7 +13,7 @@ use super::{MIGRATIONS, NodeError, OLDEST_SCHEMA, WAYS_DOWN};
 use crate::backup::{Kept, room_for_migration};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::control::NodeStatus;
+use crate::desk::NodeStatus;
 use crate::store::{
     DATABASE_FILE, Keychain, StoreError, open_read_only, schema_version, steps_down,
 };

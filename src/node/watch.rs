@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::clock::SharedClock;
-use crate::control::Desk;
+use crate::desk::Desk;
 use crate::http::Current;
 use crate::service::notify::Manager;
 use crate::store::StoreError;

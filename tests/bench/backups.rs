@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use ksnode::control::{BackupEntry, Client, Request, socket_path};
+use ksnode::control::{Client, Request, socket_path};
+use ksnode::desk::BackupEntry;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};

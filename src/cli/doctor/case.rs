@@ -10,7 +10,8 @@ use crate::cli::instance::unit_of;
 use crate::cli::running::connect;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Loaded};
-use crate::control::{NodeStatus, Request};
+use crate::control::Request;
+use crate::desk::NodeStatus;
 
 /// How long the node may take to say how it is.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -55,7 +55,7 @@ fn without(case: &Case) -> Finding {
     )
 }
 
-fn of_node(case: &Case, certificate: &crate::control::CertificateStatus) -> Vec<Finding> {
+fn of_node(case: &Case, certificate: &crate::desk::CertificateStatus) -> Vec<Finding> {
     let problems: Vec<String> = certificate.problems().collect();
     if problems.is_empty() {
         let what = format!(

@@ -3,7 +3,7 @@
 use super::Case;
 use crate::cli::finding::Finding;
 use crate::clock::Timestamp;
-use crate::control::NodeStatus;
+use crate::desk::NodeStatus;
 
 const AREA: &str = "node";
 

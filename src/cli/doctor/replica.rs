@@ -3,7 +3,7 @@
 use super::Case;
 use crate::cli::finding::Finding;
 use crate::config;
-use crate::control::ReplicaState;
+use crate::desk::ReplicaState;
 use crate::replica::target;
 use crate::service::postgres::PostgresError;
 

@@ -9,7 +9,8 @@ use crate::cli::instance::{program_of, unit_of};
 use crate::cli::text::size;
 use crate::clock::Timestamp;
 use crate::config::Loaded;
-use crate::control::{DiskStatus, socket_path};
+use crate::control::socket_path;
+use crate::desk::DiskStatus;
 use crate::store::DATABASE_FILE;
 
 /// A node that does not run. Its configuration was found to be right, else there would be none of this.

@@ -1,0 +1,274 @@
+//! The desk: what an operator can ask of the running node and have done by it, whichever way he comes.
+//!
+//! The commands (through [`crate::control`]'s socket), the admin page and the backup calls of the API are counters of this one
+//! desk: each translates, none has rules of its own. So whatever is done is done, and told, the same way, and whoever had
+//! it done is known in one place.
+//!
+//! In reading order: this file does, `answers` and `health` are what is told, `replica` the same of the replica.
+
+mod answers;
+mod health;
+mod replica;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use answers::{
+    BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
+};
+pub use health::{
+    BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
+};
+pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
+
+use crate::audit::Actor;
+use crate::backup::{BackupError, Backups, Kind, Progress, RestoreRequest, Restorer};
+use crate::clock::{SharedClock, Timestamp};
+use crate::replica::{Replica, ReplicaError};
+use crate::service::logging;
+use crate::service::notify::Unit;
+use crate::shares::KeyShares;
+use crate::store::Store;
+use crate::tls::Certificates;
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum DeskError {
+    /// A backup, or what has to do with backups.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The replica.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+}
+
+/// What requests work with. It is asked for anew at each request, because a restore replaces what is behind it.
+#[derive(Clone, Debug)]
+pub struct Handles {
+    /// The database.
+    pub store: Arc<Store>,
+    /// The key shares.
+    pub shares: KeyShares,
+    /// The backups.
+    pub backups: Backups,
+    /// Restores of the running node.
+    pub restorer: Restorer,
+    /// The node's ed25519 public key.
+    pub public_key: [u8; 32],
+}
+
+/// What does not change while the node runs.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The program's version.
+    pub version: &'static str,
+    /// The commit it was built from, when that is known.
+    pub git_hash: Option<&'static str>,
+    /// When it began to serve.
+    pub launched: Timestamp,
+    /// The same in the clock's monotonic time.
+    pub launched_monotonic: Duration,
+    /// Where the API is served.
+    pub listen: Vec<SocketAddr>,
+    /// Where metrics and health are served.
+    pub ops_listen: Option<SocketAddr>,
+    /// Where plain HTTP is redirected to https.
+    pub redirect_listen: Option<SocketAddr>,
+    /// The replica, when there is one.
+    pub replica: Option<Replica>,
+    /// The certificate in use, when the API is served over TLS.
+    pub certificates: Option<Certificates>,
+    /// The unit as which a service manager runs the node.
+    pub unit: Option<Unit>,
+    /// Reports to the network's node monitor, when some are configured.
+    pub reports: Option<Reports>,
+    /// The folders whose file systems are told of, and what they are of.
+    pub folders: Vec<(&'static str, PathBuf)>,
+}
+
+/// Does what is asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    facts: Arc<Facts>,
+    clock: SharedClock,
+    handles: Arc<dyn Fn() -> Handles + Send + Sync>,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk")
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A desk that asks `handles` at each request what to work with.
+    pub fn new(
+        facts: Facts,
+        clock: SharedClock,
+        handles: impl Fn() -> Handles + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            facts: Arc::new(facts),
+            clock,
+            handles: Arc::new(handles),
+        }
+    }
+
+    /// How the node is, on one line.
+    pub async fn status_line(&self) -> String {
+        self.status().await.line()
+    }
+
+    /// How the node is. It never fails: what cannot be read is told as a problem.
+    pub async fn status(&self) -> NodeStatus {
+        self.status_of(&(self.handles)()).await
+    }
+
+    /// The history of backups, newest first: of the last `days`, or all of it.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn backups(&self, days: Option<u32>) -> Result<Vec<BackupEntry>, DeskError> {
+        let since = days.map(|days| self.clock.now().minus(whole_days(days)));
+        let records = (self.handles)().backups.list(since).await;
+        Ok(BackupEntry::all(records.map_err(BackupError::from)?))
+    }
+
+    /// Makes a backup and verifies it.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn create_backup(
+        &self,
+        actor: &Actor,
+        progress: &Progress,
+    ) -> Result<BackupEntry, DeskError> {
+        tracing::info!(%actor, "a backup was asked for");
+        let backups = (self.handles)().backups;
+        Ok(backups.create(Kind::Manual, progress).await?.into())
+    }
+
+    /// Verifies a backup again: with the encryption secret of `secret_file` where it is another one than today's, opened
+    /// with `age_identity` where it is encrypted.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn verify_backup(
+        &self,
+        actor: &Actor,
+        path: &Path,
+        secret_file: Option<&Path>,
+        age_identity: Option<&Path>,
+        progress: &Progress,
+    ) -> Result<VerifiedFile, DeskError> {
+        tracing::info!(%actor, path = %path.display(), "a backup's verification was asked for");
+        let handles = (self.handles)();
+        let verified = handles
+            .backups
+            .verify(path, secret_file, age_identity, progress);
+        Ok(verified.await?.into())
+    }
+
+    /// Deletes the backups that retention no longer keeps.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn prune_backups(&self, actor: &Actor) -> Result<Vec<BackupEntry>, DeskError> {
+        tracing::info!(%actor, "retention was asked for");
+        Ok(BackupEntry::all((self.handles)().backups.prune().await?))
+    }
+
+    /// Replaces the node's data by a backup, or tells what that would do.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`]: the live data is untouched then.
+    pub async fn restore(
+        &self,
+        actor: &Actor,
+        request: RestoreRequest,
+        progress: &Progress,
+    ) -> Result<Restored, DeskError> {
+        let (path, dry_run) = (request.path.display(), request.dry_run);
+        tracing::info!(%actor, %path, dry_run, "a restore was asked for");
+        let restored = (self.handles)().restorer.restore(request, progress).await?;
+        Ok(restored.into())
+    }
+
+    /// Fills the replica anew. With `discard`, what only the replica has is given up.
+    ///
+    /// # Errors
+    /// [`DeskError::Replica`].
+    pub async fn resync_replica(
+        &self,
+        actor: &Actor,
+        discard: bool,
+    ) -> Result<ReplicaState, DeskError> {
+        tracing::info!(%actor, discard, "the replica is to be filled anew");
+        let replica = self.replica()?;
+        replica.resync(discard).await?;
+        Ok(replica.status().into())
+    }
+
+    /// Compares the replica with the database.
+    ///
+    /// # Errors
+    /// [`DeskError::Replica`].
+    pub async fn verify_replica(&self) -> Result<ReplicaCompared, DeskError> {
+        Ok(self.replica()?.verify().await?.into())
+    }
+
+    fn replica(&self) -> Result<&Replica, ReplicaError> {
+        self.facts.replica.as_ref().ok_or(ReplicaError::Off)
+    }
+
+    async fn status_of(&self, handles: &Handles) -> NodeStatus {
+        let facts = &self.facts;
+        let (key_shares, database_error) = match handles.shares.count().await {
+            Ok(counts) => (counts.into_iter().map(SharesOf::from).collect(), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let (database_bytes, log_bytes) = handles.store.size();
+        let uptime = self
+            .clock
+            .monotonic()
+            .saturating_sub(facts.launched_monotonic);
+        NodeStatus {
+            version: facts.version.to_owned(),
+            git_hash: facts.git_hash.map(str::to_owned),
+            process: std::process::id(),
+            service: facts.unit.clone().map(ServiceStatus::from),
+            launched: facts.launched.to_string(),
+            uptime_seconds: uptime.as_secs(),
+            public_key: hex::encode(handles.public_key),
+            listen: facts.listen.iter().map(ToString::to_string).collect(),
+            ops_listen: facts.ops_listen.map(|address| address.to_string()),
+            redirect_listen: facts.redirect_listen.map(|address| address.to_string()),
+            certificate: facts.certificates.as_ref().map(|certificates| {
+                CertificateStatus::new(&certificates.facts(), self.clock.now())
+            }),
+            key_shares,
+            database_error,
+            database_bytes,
+            log_bytes,
+            backup: handles.backups.health().into(),
+            busy: handles.backups.keeper().is_busy(),
+            telemetry: facts.reports.as_ref().map(TelemetryStatus::from),
+            disks: DiskStatus::all(&facts.folders),
+            logged: logging::counted().into(),
+            replica: facts
+                .replica
+                .as_ref()
+                .map(|replica| replica.status().into()),
+        }
+    }
+}
+
+/// Days of 24 hours.
+pub fn whole_days(days: u32) -> Duration {
+    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
+}
