@@ -3,7 +3,7 @@
 //! A request passes two stations. [`Front`] does what concerns every request whatever its route: address, rate
 //! limit, CORS, body limit, headers of the answer, log line and metrics. Behind it warp routes to the calls (`v1`,
 //! `v2`, `commit`, `backups`, `status`, `docs`), which know bodies and tokens and nothing of connections. Hex and JSON end
-//! here: the rooms below are given typed values.
+//! here: the rooms below are given typed values. What is asked for below `/admin` goes from the front to the admin page.
 //!
 //! Layers of tower-http could do part of the front's work; its CORS answers preflights with 200 where clients expect
 //! 204, and its limits know no windows as api.md describes them, so what would be left is small.
@@ -30,6 +30,7 @@ mod routes;
 mod status;
 mod v1;
 mod v2;
+mod way;
 mod wire;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@
 //! | [`node`] | builds a running node from a [`config::Config`]; owns its tasks and its shutdown |
 //! | [`control`] | the local socket through which commands reach the desk |
 //! | [`http`] | the API: routing, request and response types, error-to-status map, limits, OpenAPI |
-//! | [`admin`] | the administrator: his password |
+//! | [`admin`] | the administrator: his password, and the page where he sees and does what the desk offers |
 //! | [`desk`] | what an operator can ask of the running node and have done: by command, page or API |
 //! | [`oko`] | taking over a node of the Docker suite, and giving one back |
 //! | [`shares`] | the rules of the key share node: register, get, check, reshare, commit-reveal |

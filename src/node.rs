@@ -32,7 +32,9 @@ use crate::service::notify::Manager;
 use crate::service::sockets::PassedSockets;
 use crate::store::FolderLock;
 use crate::tls::{Gate, Reload};
-use assembly::{Companions, Data, Ends, background, desk, facts, front_options, gate, registry};
+use assembly::{
+    Companions, Data, Ends, background, desk, facts, front_options, gate, registry, site,
+};
 pub use error::NodeError;
 pub use open::{Opened, fetch_replica, lock, open, open_existing, restore_stopped};
 use ports::{Ports, run_api, run_ops, run_redirect};
@@ -104,6 +106,7 @@ impl Node {
             &clock,
         );
         let control = ControlServer::bind(&socket, at_desk(desk.clone()))?;
+        let front = front.beside(site(&current, &desk, &clock));
         let reload = supply.map(|_| Reload::default());
         let readiness = Readiness::default();
         let watch = Watch {

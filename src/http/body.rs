@@ -74,10 +74,7 @@ where
         }
     }
     if length > BODY_BYTES {
-        return Err(Unread {
-            error: too_large(),
-            to_the_end: true,
-        });
+        return Err(too_large().into());
     }
     Ok(whole.freeze())
 }
@@ -99,20 +96,34 @@ fn closing(error: ApiError) -> Unread {
 
 /// A body that was not accepted.
 pub(super) struct Unread {
-    error: ApiError,
+    /// Why.
+    pub(super) error: ApiError,
     to_the_end: bool,
 }
 
+/// A request of which no body is waited for.
+impl From<ApiError> for Unread {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error,
+            to_the_end: true,
+        }
+    }
+}
+
 impl Unread {
-    /// The answer. When the request was not read to its end, nothing more can be understood on its connection.
+    /// The API's answer.
     pub(super) fn answer(&self) -> Answer {
         let mut answer = refusal(&self.error);
-        if !self.to_the_end {
-            answer
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+        self.close(answer.headers_mut());
         answer
+    }
+
+    /// When the request was not read to its end, nothing more can be understood on its connection.
+    pub(super) fn close(&self, headers: &mut HeaderMap) {
+        if !self.to_the_end {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }
 

@@ -15,13 +15,15 @@ use tracing::Instrument;
 use warp::Reply;
 
 use super::answer::{Answer, refusal};
+use super::body::Unread;
 use super::client_address::client_address;
 use super::error::{ApiError, Code};
 use super::malformed::serialized;
 use super::metrics::HttpMetrics;
 use super::rate_limit::{RateLimit, Standing};
 use super::routes::{Endpoint, is_for_administrators, routes};
-use super::{Current, body, cors, docs};
+use super::{Current, body, cors, docs, way};
+use crate::admin::{Site, Visitor};
 use crate::clock::SharedClock;
 use crate::crypto::{CryptoError, random};
 
@@ -46,9 +48,18 @@ pub struct FrontOptions {
     pub strict_transport: bool,
 }
 
+/// The route of everything of the admin page in metrics.
+const ADMIN: &str = "/admin";
+
 /// The first station of every request. Cheap to clone.
 #[derive(Clone)]
-pub struct Front(Arc<Shared>);
+pub struct Front {
+    shared: Arc<Shared>,
+    /// Whether there are the calls of the API.
+    calls: bool,
+    /// The admin page: below its path beside the calls, and everywhere without them.
+    site: Option<Site>,
+}
 
 struct Shared {
     routes: Box<dyn Fn(Request<Full<Bytes>>) -> Routed + Send + Sync>,
@@ -63,7 +74,9 @@ struct Shared {
 impl std::fmt::Debug for Front {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Front")
-            .field("options", &self.0.options)
+            .field("options", &self.shared.options)
+            .field("calls", &self.calls)
+            .field("site", &self.site.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -89,14 +102,37 @@ impl Front {
                 }
             })
         };
-        Ok(Self(Arc::new(Shared {
-            routes: Box::new(routes),
-            options,
-            metrics,
-            clock,
-            life: u32::from_be_bytes(random()?),
-            requests: AtomicU64::new(0),
-        })))
+        Ok(Self {
+            shared: Arc::new(Shared {
+                routes: Box::new(routes),
+                options,
+                metrics,
+                clock,
+                life: u32::from_be_bytes(random()?),
+                requests: AtomicU64::new(0),
+            }),
+            calls: true,
+            site: None,
+        })
+    }
+
+    /// The same front with the admin page beside the calls.
+    #[must_use]
+    pub fn beside(self, site: Site) -> Self {
+        Self {
+            site: Some(site),
+            ..self
+        }
+    }
+
+    /// The same front with the admin page and nothing else, for a listener of its own.
+    #[must_use]
+    pub fn only(&self, site: Site) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            calls: false,
+            site: Some(site),
+        }
     }
 
     /// Answers a request that came over a connection from `peer`.
@@ -104,27 +140,35 @@ impl Front {
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
-        let shared = &self.0;
+        let shared = &self.shared;
         let began = shared.clock.monotonic();
         let id = shared.next_id();
-        let address = client_address(
-            peer.ip(),
-            request.headers(),
-            &shared.options.trusted_proxies,
-        );
+        let options = &shared.options;
+        let address = client_address(peer.ip(), request.headers(), &options.trusted_proxies);
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let span = tracing::info_span!("request", id);
-        let mut answer = shared.limited(address, request).instrument(span).await;
-
-        let endpoint = answer.extensions_mut().remove::<Endpoint>();
-        shared.finish(answer.headers_mut(), endpoint, &id);
+        let site = self.site.as_ref();
+        let (mut answer, route) = match site.filter(|_| !self.calls || Site::is_at(&path)) {
+            Some(site) => {
+                let way = way::of(peer.ip(), request.headers(), options);
+                let visitor = Visitor { address, way };
+                let answer = shared
+                    .visited(site, visitor, request)
+                    .instrument(span)
+                    .await;
+                (answer, ADMIN)
+            }
+            None => {
+                let mut answer = shared.limited(address, request).instrument(span).await;
+                let endpoint = answer.extensions_mut().remove::<Endpoint>();
+                shared.finish(answer.headers_mut(), endpoint);
+                (answer, endpoint.map_or("none", Endpoint::path))
+            }
+        };
+        shared.sign(answer.headers_mut(), &id);
         let took = shared.clock.monotonic().saturating_sub(began);
-        shared.metrics.observe(
-            endpoint.map_or("none", Endpoint::path),
-            answer.status(),
-            took,
-        );
+        shared.metrics.observe(route, answer.status(), took);
         tracing::info!(
             target: "ksnode::request",
             %method,
@@ -165,16 +209,17 @@ impl Front {
 
     /// The answer to a request that is not looked at. It counts for the rate limit, as any other.
     fn refuse_unread(&self, peer: SocketAddr, error: &ApiError, what: &'static str) -> Answer {
-        let shared = &self.0;
+        let shared = &self.shared;
         let id = shared.next_id();
         let address = peer.ip().to_canonical();
-        let standing = shared.count(address, None);
+        let standing = shared.count(address, false);
         let limited = standing.as_ref().and_then(Standing::refusal);
         let mut answer = refusal(limited.as_ref().unwrap_or(error));
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
         }
-        shared.finish(answer.headers_mut(), None, &id);
+        shared.finish(answer.headers_mut(), None);
+        shared.sign(answer.headers_mut(), &id);
         shared
             .metrics
             .observe("none", answer.status(), Duration::ZERO);
@@ -196,7 +241,7 @@ impl Shared {
         if cors::is_preflight(request.method()) {
             return cors::preflight(request.headers()).into_response();
         }
-        let standing = self.count(address, Some(request.uri().path()));
+        let standing = self.count(address, is_for_administrators(request.uri().path()));
         let mut answer = match standing.as_ref().and_then(Standing::refusal) {
             Some(limited) => refusal(&limited).into_response(),
             None => self.routed(request).await,
@@ -207,46 +252,64 @@ impl Shared {
         answer
     }
 
-    /// Counts a request for the limits on its path. The standing is the one to be told: of two limits the narrower,
-    /// unless the wider one is what refuses.
-    fn count(&self, address: IpAddr, path: Option<&str>) -> Option<Standing> {
+    /// Counts a request for the limits; for both when the administrator's password can be tried by it. The standing is the
+    /// one to be told: of two limits the narrower, unless the wider one is what refuses.
+    fn count(&self, address: IpAddr, tries_password: bool) -> Option<Standing> {
         let now = self.clock.monotonic();
         let count = |limit: &RateLimit| limit.count(address, now);
         let general = self.options.rate_limit.as_ref().and_then(count);
         if general.as_ref().is_some_and(|standing| !standing.allowed) {
             return general;
         }
-        let narrow = path
-            .filter(|path| is_for_administrators(path))
-            .and(self.options.admin_rate_limit.as_ref());
+        let narrow = self.options.admin_rate_limit.as_ref();
+        let narrow = narrow.filter(|_| tries_password);
         narrow.and_then(count).or(general)
+    }
+
+    /// What the admin page answers. Who is logged in is no stranger: his requests count where a password is tried, and
+    /// nowhere else.
+    async fn visited<B>(&self, site: &Site, visitor: Visitor, request: Request<B>) -> FinalAnswer
+    where
+        B: Body<Data = Bytes> + Send + Unpin,
+    {
+        let path = request.uri().path().to_owned();
+        let tries = Site::tries_password(request.method(), &path);
+        let counted = tries || !site.knows(request.headers());
+        let standing = if counted {
+            self.count(visitor.address, tries)
+        } else {
+            None
+        };
+        let mut answer = match standing.as_ref().and_then(Standing::refusal) {
+            Some(limited) => Site::refusal(&path, limited.status, &limited.message),
+            None => match read(request).await {
+                Ok(request) => site.answer(visitor, request).await,
+                Err(unread) => {
+                    let mut answer =
+                        Site::refusal(&path, unread.error.status, &unread.error.message);
+                    unread.close(answer.headers_mut());
+                    answer
+                }
+            },
+        };
+        if let Some(standing) = standing {
+            standing.write(answer.headers_mut());
+        }
+        answer
     }
 
     async fn routed<B>(&self, request: Request<B>) -> FinalAnswer
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
-        let (mut head, incoming) = request.into_parts();
-        if header_bytes(&head.headers) + head.uri.to_string().len() > HEADER_BYTES {
-            return refusal(&headers_too_large()).into_response();
+        match read(request).await {
+            Ok(request) => (self.routes)(request.map(Full::new)).await,
+            Err(unread) => unread.answer().into_response(),
         }
-        // A target without a path (CONNECT's) is nothing that warp can route: it panics.
-        if head.uri.path().is_empty() {
-            let error = ApiError::invalid_request("the request's target has no path");
-            return refusal(&error).into_response();
-        }
-        let body = match body::read(&head.headers, incoming).await {
-            Ok(body) => body,
-            Err(unread) => return unread.answer().into_response(),
-        };
-        if head.method == Method::HEAD {
-            head.method = Method::GET;
-        }
-        (self.routes)(Request::from_parts(head, Full::new(body))).await
     }
 
-    /// Headers of every answer.
-    fn finish(&self, headers: &mut HeaderMap, endpoint: Option<Endpoint>, id: &str) {
+    /// Headers of every answer of the API.
+    fn finish(&self, headers: &mut HeaderMap, endpoint: Option<Endpoint>) {
         let policy = if endpoint == Some(Endpoint::Docs) {
             docs::CONTENT_SECURITY_POLICY
         } else {
@@ -265,6 +328,11 @@ impl Shared {
         if endpoint != Some(Endpoint::Docs) {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
+        cors::allow(headers);
+    }
+
+    /// Headers of every answer at all.
+    fn sign(&self, headers: &mut HeaderMap, id: &str) {
         if self.options.strict_transport {
             let year = HeaderValue::from_static("max-age=31536000");
             headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
@@ -272,8 +340,27 @@ impl Shared {
         if let Ok(id) = HeaderValue::from_str(id) {
             headers.insert("x-request-id", id);
         }
-        cors::allow(headers);
     }
+}
+
+/// The whole request, HEAD as GET.
+async fn read<B>(request: Request<B>) -> Result<Request<Bytes>, Unread>
+where
+    B: Body<Data = Bytes> + Send + Unpin,
+{
+    let (mut head, incoming) = request.into_parts();
+    if header_bytes(&head.headers) + head.uri.to_string().len() > HEADER_BYTES {
+        return Err(headers_too_large().into());
+    }
+    // A target without a path (CONNECT's) is nothing that warp can route: it panics.
+    if head.uri.path().is_empty() {
+        return Err(ApiError::invalid_request("the request's target has no path").into());
+    }
+    let body = body::read(&head.headers, incoming).await?;
+    if head.method == Method::HEAD {
+        head.method = Method::GET;
+    }
+    Ok(Request::from_parts(head, body))
 }
 
 /// To the microsecond, which is what can be believed of it.

@@ -14,6 +14,7 @@ use super::starting::Starting;
 use super::tasks::{Background, follower};
 use super::telemetry::{Reporter, Telemetry};
 use super::watch::Watch;
+use crate::admin::{Sessions, Site, SiteParts};
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, TlsMode};
@@ -222,6 +223,17 @@ pub(super) fn desk(current: &Current, facts: Facts, clock: &SharedClock) -> Desk
             restorer: api.restorer.clone(),
             public_key: api.status.public_key,
         }
+    })
+}
+
+/// The admin page.
+pub(super) fn site(current: &Current, desk: &Desk, clock: &SharedClock) -> Site {
+    Site::new(SiteParts {
+        desk: desk.clone(),
+        administrator: current.get().administrator.clone(),
+        sessions: Sessions::new(clock.clone()),
+        allow: Vec::new(),
+        clock: clock.clone(),
     })
 }
 

@@ -1,0 +1,91 @@
+//! Why a request to the admin page is not answered as it was asked, and with which status it is told.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+
+use crate::backup::BackupError;
+use crate::crypto::CryptoError;
+use crate::desk::DeskError;
+
+/// Why a request is not answered as it was asked. The text is what the administrator reads.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PageError {
+    /// No page, action, job or backup has this path.
+    #[error("There is nothing at this address.")]
+    NotFound,
+    /// The path has other methods.
+    #[error("This address answers {0}.")]
+    Method(&'static str),
+    /// The address is on no list.
+    #[error(
+        "The admin page is closed to {0}: the node's configuration names the networks that may use it (admin.allow)."
+    )]
+    Closed(IpAddr),
+    /// The connection can be listened to.
+    #[error(
+        "The admin page is not shown over an unencrypted connection: a password or a session would go over it in clear."
+    )]
+    Clear,
+    /// There is no session, or no more.
+    #[error("You are not logged in, or your session has ended.")]
+    NoSession,
+    /// The form was not sent by a page of ours.
+    #[error("{0}")]
+    Forged(&'static str),
+    /// A field is missing or is nothing that can be used.
+    #[error("{0}")]
+    Invalid(String),
+    /// The desk said no.
+    #[error("{0}")]
+    Refused(String),
+    /// It will be possible in a moment.
+    #[error("{0}")]
+    Later(&'static str),
+    /// Trouble inside the node; the log has the reason.
+    #[error("The node could not do this now; its log says why.")]
+    Internal,
+}
+
+impl PageError {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Closed(_) | Self::Clear | Self::Forged(_) => StatusCode::FORBIDDEN,
+            Self::NoSession => StatusCode::UNAUTHORIZED,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Refused(_) => StatusCode::CONFLICT,
+            Self::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Trouble inside the node: `what` and the reason go to the log.
+    pub(super) fn internal(what: &str, error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, what, "the admin page could not do what was asked");
+        Self::Internal
+    }
+}
+
+impl From<askama::Error> for PageError {
+    fn from(error: askama::Error) -> Self {
+        Self::internal("a page could not be written", error)
+    }
+}
+
+impl From<CryptoError> for PageError {
+    fn from(error: CryptoError) -> Self {
+        Self::internal("there is no randomness", error)
+    }
+}
+
+/// The administrator reads the whole reason, as on the command line.
+impl From<DeskError> for PageError {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Backup(BackupError::NotFound { .. }) => Self::NotFound,
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}

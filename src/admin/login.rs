@@ -1,0 +1,110 @@
+//! The way in and out.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+
+use super::answer::{html, see_other};
+use super::form::{Form, query};
+use super::pages::{self, LoginView, Page};
+use super::route::LOGIN;
+use super::site::{Answer, Rooms};
+use super::visitor::Visitor;
+use super::{AdminError, PageError};
+
+/// The cookie of a session. Its prefix has browsers take it from this host alone, over TLS alone, for all paths.
+const COOKIE: &str = "__Host-ksnode";
+/// What a cookie of ours says beside its value.
+const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
+
+/// One text whatever was wrong.
+const WRONG: &str = "That was not right. Check what you typed and try again.";
+
+/// The token of the session that a request belongs to. One that comes twice counts for nothing: somebody has planted one.
+pub(super) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(name, _)| *name == COOKIE);
+    let (_, token) = found.next()?;
+    found.next().is_none().then_some(token)
+}
+
+/// The form.
+pub(super) fn form(rooms: &Rooms, request: &Request<Bytes>) -> Result<Answer, PageError> {
+    let query = query(request.uri().query());
+    let next = query.iter().find(|(name, _)| name == "next");
+    let next = next.and_then(|(_, name)| Page::named(name));
+    let page = pages::login(&view(rooms, next, None))?;
+    Ok(html(StatusCode::OK, page))
+}
+
+/// Lets in whoever knows what has to be known.
+pub(super) async fn enter(
+    rooms: &Rooms,
+    visitor: Visitor,
+    request: &Request<Bytes>,
+) -> Result<Answer, PageError> {
+    let form = Form::read(request.headers(), request.body())?;
+    let next = form.text("next").and_then(Page::named);
+    match rooms.administrator.is(form.secret("password")).await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::warn!(address = %visitor.address, "a login to the admin page was refused");
+            let page = pages::login(&view(rooms, next, Some(WRONG)))?;
+            return Ok(html(StatusCode::FORBIDDEN, page));
+        }
+        Err(AdminError::Busy) => {
+            return Err(PageError::Later(
+                "Many passwords are being looked at; try again in a second.",
+            ));
+        }
+        Err(error) => {
+            return Err(PageError::internal(
+                "a password could not be looked at",
+                error,
+            ));
+        }
+    }
+    let agent = request.headers().get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let token = rooms.sessions.begin(
+        visitor.address,
+        agent.unwrap_or_default(),
+        cookie(request.headers()),
+    )?;
+    let mut answer = see_other(next.unwrap_or(Page::Overview).path());
+    set_cookie(&mut answer, &token);
+    Ok(answer)
+}
+
+/// Ends a session.
+pub(super) fn leave(rooms: &Rooms, session: &str) -> Answer {
+    rooms.sessions.revoke(session);
+    let mut answer = see_other(LOGIN);
+    let gone = HeaderValue::from_static(
+        "__Host-ksnode=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0",
+    );
+    answer.headers_mut().insert(header::SET_COOKIE, gone);
+    answer
+}
+
+fn set_cookie(answer: &mut Answer, token: &str) {
+    let cookie = HeaderValue::from_str(&format!("{COOKIE}={token}; {ATTRIBUTES}"));
+    // A token is plain ASCII.
+    if let Ok(mut cookie) = cookie {
+        cookie.set_sensitive(true);
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+}
+
+fn view(rooms: &Rooms, next: Option<Page>, wrong: Option<&'static str>) -> LoginView {
+    LoginView {
+        has_password: rooms.administrator.has_password(),
+        second_factor: false,
+        next,
+        wrong,
+    }
+}
