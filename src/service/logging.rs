@@ -6,7 +6,9 @@
 mod batched;
 mod counted;
 mod daily;
+mod gate;
 mod priority;
+mod recent;
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -25,6 +27,8 @@ use batched::{Flusher, batched};
 pub use counted::{Counted, Noted, counted};
 use daily::DailyFile;
 use priority::Prioritised;
+use recent::Recording;
+pub use recent::{Found, REQUESTS, Recorded, Search, recent};
 
 /// Logging that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +85,8 @@ pub fn start(config: &Log, clock: SharedClock) -> Result<Logging, LoggingError> 
         flushers.push(flusher);
         layers.push(layer(config.format, file, false, true));
     }
-    layers.push(counted::Counting(clock).boxed());
+    layers.push(counted::Counting(clock.clone()).boxed());
+    layers.push(Recording::new(clock).boxed());
     let filter = EnvFilter::builder().parse(&config.level)?;
     tracing_subscriber::registry()
         .with(layers.with_filter(filter))
