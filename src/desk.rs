@@ -4,11 +4,14 @@
 //! desk: each translates, none has rules of its own. So whatever is done is done, and told, the same way, and whoever had
 //! it done is known in one place.
 //!
-//! In reading order: this file does, `answers` and `health` are what is told, `replica` the same of the replica.
+//! In reading order: this file does, `answers` and `health` are what is told, `replica` the same of the replica; `history` is
+//! how the node did until now, from what `traffic` counts.
 
 mod answers;
 mod health;
+mod history;
 mod replica;
+mod traffic;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,16 +25,20 @@ pub use answers::{
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
 };
+pub use history::{MEASURE_EVERY, Point, Span};
 pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
+pub use traffic::{Connection, Totals, Traffic};
+
+use history::{History, Measured};
 
 use crate::audit::Actor;
 use crate::backup::{BackupError, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
 use crate::replica::{Replica, ReplicaError};
-use crate::service::logging;
 use crate::service::notify::Unit;
+use crate::service::{logging, process};
 use crate::shares::KeyShares;
-use crate::store::Store;
+use crate::store::{Store, StoreMetrics};
 use crate::tls::Certificates;
 
 /// Why something was not done.
@@ -87,6 +94,10 @@ pub struct Facts {
     pub reports: Option<Reports>,
     /// The folders whose file systems are told of, and what they are of.
     pub folders: Vec<(&'static str, PathBuf)>,
+    /// Requests and connections.
+    pub traffic: Traffic,
+    /// Writes.
+    pub store_metrics: StoreMetrics,
 }
 
 /// Does what is asked. Cheap to clone.
@@ -95,6 +106,7 @@ pub struct Desk {
     facts: Arc<Facts>,
     clock: SharedClock,
     handles: Arc<dyn Fn() -> Handles + Send + Sync>,
+    history: Arc<History>,
 }
 
 impl fmt::Debug for Desk {
@@ -116,6 +128,7 @@ impl Desk {
             facts: Arc::new(facts),
             clock,
             handles: Arc::new(handles),
+            history: Arc::default(),
         }
     }
 
@@ -222,6 +235,31 @@ impl Desk {
         Ok(self.replica()?.verify().await?.into())
     }
 
+    /// Takes a measurement for the history: to be done every [`MEASURE_EVERY`].
+    pub async fn measure(&self) {
+        let (facts, handles) = (&self.facts, (self.handles)());
+        let count = handles.shares.count().await.ok();
+        let (database_bytes, log_bytes) = handles.store.size();
+        let lag = facts.replica.as_ref().map(|replica| replica.status().lag);
+        self.history.add(&Measured {
+            at: self.clock.now(),
+            monotonic: self.clock.monotonic(),
+            traffic: facts.traffic.totals(),
+            writes: facts.store_metrics.writes(),
+            memory_bytes: process::memory(),
+            connections: facts.connections(),
+            database_bytes,
+            log_bytes,
+            key_shares: count.map(|counts| counts.iter().map(|count| count.shares).sum()),
+            replica_lag_milliseconds: lag.map(milliseconds),
+        });
+    }
+
+    /// How the node did in a span, oldest first.
+    pub fn history(&self, span: Span) -> Vec<Point> {
+        self.history.points(span)
+    }
+
     fn replica(&self) -> Result<&Replica, ReplicaError> {
         self.facts.replica.as_ref().ok_or(ReplicaError::Off)
     }
@@ -233,6 +271,7 @@ impl Desk {
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let (database_bytes, log_bytes) = handles.store.size();
+        let totals = facts.traffic.totals();
         let uptime = self
             .clock
             .monotonic()
@@ -260,12 +299,26 @@ impl Desk {
             telemetry: facts.reports.as_ref().map(TelemetryStatus::from),
             disks: DiskStatus::all(&facts.folders),
             logged: logging::counted().into(),
+            memory_bytes: process::memory(),
+            requests: totals.requests,
+            failures: totals.failures,
+            connections: facts.connections(),
             replica: facts
                 .replica
                 .as_ref()
                 .map(|replica| replica.status().into()),
         }
     }
+}
+
+impl Facts {
+    fn connections(&self) -> u64 {
+        u64::try_from(self.traffic.connections.get()).unwrap_or(0)
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Days of 24 hours.

@@ -88,7 +88,7 @@ impl Node {
         let socket = socket_path(&config.data_dir)?;
         let data = Data::open(config, &manager, &clock).await?;
         let companions = Companions::start(config, &ports, &data, &clock).await?;
-        let metrics = HttpMetrics::default();
+        let metrics = HttpMetrics::new(companions.traffic.clone());
         let mut registry = registry(&metrics, &data, &companions);
         let current = data.current.clone();
         let front = Front::new(
@@ -102,12 +102,12 @@ impl Node {
         let gate = gate.transpose()?;
         let desk = desk(
             &current,
-            facts(config, &ports, &current, &companions, &clock),
+            facts(config, &ports, &data, &companions, &clock),
             &clock,
         );
         let control = ControlServer::bind(&socket, at_desk(desk.clone()))?;
         let front = front.beside(site(&current, &desk, &clock));
-        let reload = supply.map(|_| Reload::default());
+        let reload = companions.reload.clone();
         let readiness = Readiness::default();
         let watch = Watch {
             manager: manager.clone(),

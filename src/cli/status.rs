@@ -101,6 +101,7 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
         size(node.database_bytes),
         size(node.log_bytes)
     ));
+    lines.push(format!("use:     {}", usage(node)));
     lines.push(format!("backup:  {}", backup(node)));
     lines.push(format!("reports: {}", telemetry(node.telemetry.as_ref())));
     lines.extend(node.disks.iter().map(disk));
@@ -150,6 +151,15 @@ fn shares(node: &NodeStatus) -> String {
         return total.to_string();
     }
     format!("{total} ({})", parts.join(", "))
+}
+
+fn usage(node: &NodeStatus) -> String {
+    let memory = node.memory_bytes.map(size);
+    let memory = memory.map_or_else(String::new, |memory| format!(", {memory} of memory"));
+    format!(
+        "requests {}, failed {} since the start; connections {}{memory}",
+        node.requests, node.failures, node.connections
+    )
 }
 
 fn telemetry(telemetry: Option<&TelemetryStatus>) -> String {
@@ -235,6 +245,10 @@ mod tests {
                 free_percent: 25,
             }],
             logged: LoggedStatus::default(),
+            memory_bytes: Some(3 << 20),
+            requests: 12,
+            failures: 1,
+            connections: 4,
             replica: None,
         }
     }
@@ -247,6 +261,7 @@ mod tests {
             "(9 h 12 min)",
             "5 (google ed25519 5)",
             "1.00 MiB",
+            "use:     requests 12, failed 1 since the start; connections 4, 3.00 MiB of memory",
             "backup:  none yet",
             "reports: none are configured",
             "disk:    1.00 GiB of 4.00 GiB free (25 %) for data in /d",

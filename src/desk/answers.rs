@@ -225,6 +225,18 @@ pub struct NodeStatus {
     pub disks: Vec<DiskStatus>,
     /// Warnings and errors in the log since the start.
     pub logged: LoggedStatus,
+    /// What the process has of the memory; absent where the system does not tell.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// Requests to the API since the start.
+    #[serde(default)]
+    pub requests: u64,
+    /// Those of them that were answered with a status of 500 and above.
+    #[serde(default)]
+    pub failures: u64,
+    /// Open connections to the API.
+    #[serde(default)]
+    pub connections: u64,
     /// How the replica stands; absent when there is none.
     pub replica: Option<ReplicaState>,
 }

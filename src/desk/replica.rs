@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::milliseconds;
+
 use crate::replica::{Comparison, Phase, ReplicaStatus, TableDigest};
 
 /// How the replica stands.
@@ -29,7 +31,7 @@ impl From<ReplicaStatus> for ReplicaState {
             phase: status.phase.as_str().to_owned(),
             error: status.error,
             lag_changes: status.lag_changes,
-            lag_milliseconds: u64::try_from(status.lag.as_millis()).unwrap_or(u64::MAX),
+            lag_milliseconds: milliseconds(status.lag),
             position: status.position,
         }
     }

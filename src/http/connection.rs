@@ -70,6 +70,7 @@ pub async fn serve_api<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
+    let _open = front.connected();
     match protocol {
         Protocol::Http1 => {
             let refusing = front.clone();

@@ -26,6 +26,8 @@ use super::{Current, body, cors, docs, way};
 use crate::admin::{Site, Visitor};
 use crate::clock::SharedClock;
 use crate::crypto::{CryptoError, random};
+use crate::desk::Connection;
+use crate::service::logging::REQUESTS;
 
 /// Bytes of request line and headers together; more is answered with 431. An ID token has two thousand at most.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -135,6 +137,11 @@ impl Front {
         }
     }
 
+    /// Counts a connection as open until what is returned is dropped.
+    pub(super) fn connected(&self) -> Connection {
+        self.0.metrics.connected()
+    }
+
     /// Answers a request that came over a connection from `peer`.
     pub async fn answer<B>(&self, peer: SocketAddr, request: Request<B>) -> FinalAnswer
     where
@@ -170,7 +177,7 @@ impl Front {
         let took = shared.clock.monotonic().saturating_sub(began);
         shared.metrics.observe(route, answer.status(), took);
         tracing::info!(
-            target: "ksnode::request",
+            target: REQUESTS,
             %method,
             path,
             status = answer.status().as_u16(),
@@ -223,7 +230,7 @@ impl Front {
         shared
             .metrics
             .observe("none", answer.status(), Duration::ZERO);
-        tracing::info!(target: "ksnode::request", status = answer.status().as_u16(), %address, id, "{what}");
+        tracing::info!(target: REQUESTS, status = answer.status().as_u16(), %address, id, "{what}");
         answer
     }
 }

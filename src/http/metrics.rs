@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::desk::{Connection, Traffic};
+
 /// Seconds. From what a memory read costs to what a caller no longer waits for.
 const BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
@@ -39,18 +41,19 @@ impl EncodeLabelValue for Status {
 pub struct HttpMetrics {
     requests: Family<Labels, Counter>,
     seconds: Family<RouteLabel, Histogram, fn() -> Histogram>,
-}
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        Self {
-            requests: Family::default(),
-            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-        }
-    }
+    traffic: Traffic,
 }
 
 impl HttpMetrics {
+    /// Counts for `traffic` as well.
+    pub fn new(traffic: Traffic) -> Self {
+        Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            traffic,
+        }
+    }
+
     /// Adds them to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -64,6 +67,16 @@ impl HttpMetrics {
             Unit::Seconds,
             self.seconds.clone(),
         );
+        registry.register(
+            "http_connections",
+            "Open connections to the API",
+            self.traffic.connections.clone(),
+        );
+    }
+
+    /// Counts a connection as open until what is returned is dropped.
+    pub(super) fn connected(&self) -> Connection {
+        self.traffic.connected()
     }
 
     /// Counts a request. `route` is one of a fixed list, whatever the client asked for.
@@ -76,5 +89,6 @@ impl HttpMetrics {
         self.seconds
             .get_or_create(&RouteLabel { route })
             .observe(took.as_secs_f64());
+        self.traffic.observe(status.is_server_error(), took);
     }
 }

@@ -18,7 +18,7 @@ use crate::admin::{Sessions, Site, SiteParts};
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, TlsMode};
-use crate::desk::{Desk, Facts, Handles};
+use crate::desk::{Desk, Facts, Handles, Traffic};
 use crate::http::{ALPN, Current, Front, FrontOptions, HttpMetrics, RateLimit};
 use crate::oko::is_unfinished;
 use crate::replica::{Follower, Replica};
@@ -70,6 +70,9 @@ impl Data {
 /// What works beside the requests, each where it is configured.
 pub(super) struct Companions {
     pub(super) supply: Option<Supply>,
+    /// Asks for the certificate anew.
+    pub(super) reload: Option<Reload>,
+    pub(super) traffic: Traffic,
     telemetry: Option<Telemetry>,
     follower: Option<Follower>,
     replica: Option<Replica>,
@@ -88,6 +91,8 @@ impl Companions {
         let telemetry = telemetry(config, current, data.outbound.clone(), clock).await?;
         let (follower, replica) = follower(config, current, clock)?.unzip();
         Ok(Self {
+            reload: supply.as_ref().map(|_| Reload::default()),
+            traffic: Traffic::default(),
             supply,
             telemetry,
             follower,
@@ -189,11 +194,11 @@ async fn telemetry(
 pub(super) fn facts(
     config: &Config,
     ports: &Ports,
-    current: &Current,
+    data: &Data,
     companions: &Companions,
     clock: &SharedClock,
 ) -> Facts {
-    let api = current.get();
+    let api = data.current.get();
     let supply = companions.supply.as_ref();
     Facts {
         version: api.status.version,
@@ -208,6 +213,8 @@ pub(super) fn facts(
         reports: companions.telemetry.as_ref().map(Telemetry::reports),
         replica: companions.replica.clone(),
         folders: config.folders(),
+        traffic: companions.traffic.clone(),
+        store_metrics: data.store_metrics.clone(),
     }
 }
 

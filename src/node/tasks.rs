@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,6 +17,7 @@ use super::watch::Watch;
 use crate::backup::{BackupError, RestoreOrder};
 use crate::clock::SharedClock;
 use crate::config::Config;
+use crate::desk::{Desk, MEASURE_EVERY};
 use crate::http::Current;
 use crate::replica::{Follower, Replica, ReplicaError};
 use crate::store::StoreMetrics;
@@ -62,6 +64,7 @@ impl Background {
         start(Box::pin(reseal(current.clone(), restores)));
         start(Box::pin(sweep(current.clone())));
         start(Box::pin(daily_backup(current.clone())));
+        start(Box::pin(measure(self.watch.desk.clone())));
         start(Box::pin(self.watch.run()));
         if let Some(interval) = self.check {
             start(Box::pin(check_database(current.clone(), interval)));
@@ -121,6 +124,16 @@ async fn sweep(current: Current) {
             Ok(count) => tracing::debug!(count, "expired sessions were forgotten"),
             Err(error) => tracing::warn!(%error, "expired sessions could not be forgotten"),
         }
+    }
+}
+
+/// Measures the node for its history.
+async fn measure(desk: Desk) {
+    let mut every = tokio::time::interval(MEASURE_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        desk.measure().await;
     }
 }
 

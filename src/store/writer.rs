@@ -108,6 +108,7 @@ pub struct StoreMetrics {
     waiting: Gauge<i64, AtomicI64>,
     batch: Histogram,
     failures: Counter,
+    done: Counter,
 }
 
 impl Default for StoreMetrics {
@@ -116,6 +117,7 @@ impl Default for StoreMetrics {
             waiting: Gauge::default(),
             batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             failures: Counter::default(),
+            done: Counter::default(),
         }
     }
 }
@@ -138,6 +140,16 @@ impl StoreMetrics {
             "Commits that failed: their writes were undone and not acknowledged",
             self.failures.clone(),
         );
+        registry.register(
+            "store_writes",
+            "Writes that were committed",
+            self.done.clone(),
+        );
+    }
+
+    /// Writes that were committed until now.
+    pub fn writes(&self) -> u64 {
+        self.done.get()
     }
 }
 
@@ -351,9 +363,14 @@ fn run(
         metrics.waiting.dec_by(i64::from(size));
         metrics.batch.observe(f64::from(size));
         let committed = commit(&mut connection, &mut batch);
-        if let Err(error) = &committed {
-            metrics.failures.inc();
-            tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
+        match &committed {
+            Ok(()) => {
+                metrics.done.inc_by(u64::from(size));
+            }
+            Err(error) => {
+                metrics.failures.inc();
+                tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
+            }
         }
         readers.committed();
         match shipping {

@@ -106,6 +106,10 @@ fn status_tells_how_the_node_is() {
     );
     assert!(told["database_bytes"].as_u64() > Some(0));
     assert!(told["uptime_seconds"].as_u64() < Some(60));
+    assert!(told["requests"].as_u64() >= Some(2), "{told}");
+    assert_eq!(told["failures"], 0);
+    assert!(told["connections"].as_u64() >= Some(1), "{told}");
+    assert!(told["memory_bytes"].as_u64() > Some(1 << 20), "{told}");
     let page = text(&setup.run(&["status"]), 0);
     for part in ["running: ksnode", node.address(), "2 (telegram", "\nwell\n"] {
         assert!(page.contains(part), "{part:?} is missing: {page}");
