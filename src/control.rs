@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub use client::Client;
 pub use counter::at_desk;
-pub use protocol::{Event, PhaseStep, Request};
+pub use protocol::{Event, PhaseStep, Request, RotatedKey};
 pub use server::{Answerer, ControlServer, Work};
 
 /// The socket's name in the data folder.

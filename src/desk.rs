@@ -10,6 +10,7 @@
 mod answers;
 mod health;
 mod history;
+mod keys;
 mod replica;
 mod traffic;
 
@@ -25,20 +26,21 @@ pub use answers::{
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
 };
+use history::{History, Measured};
 pub use history::{MEASURE_EVERY, Point, Span};
+pub use keys::{KeyEntry, NewKey, ResealingStatus};
 pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use traffic::{Connection, Totals, Traffic};
-
-use history::{History, Measured};
 
 use crate::audit::Actor;
 use crate::backup::{BackupError, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
+use crate::crypto::{CryptoError, EncryptionSecret};
 use crate::replica::{Replica, ReplicaError};
 use crate::service::notify::Unit;
 use crate::service::{logging, process};
-use crate::shares::KeyShares;
-use crate::store::{Store, StoreMetrics};
+use crate::shares::{KeyShares, Sessions};
+use crate::store::{KeychainError, Store, StoreError, StoreMetrics};
 use crate::tls::Certificates;
 
 /// Why something was not done.
@@ -50,6 +52,12 @@ pub enum DeskError {
     /// The replica.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeychainError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// What requests work with. It is asked for anew at each request, because a restore replaces what is behind it.
@@ -63,8 +71,8 @@ pub struct Handles {
     pub backups: Backups,
     /// Restores of the running node.
     pub restorer: Restorer,
-    /// The node's ed25519 public key.
-    pub public_key: [u8; 32],
+    /// Commit-reveal sessions, which know the node's ed25519 key.
+    pub sessions: Sessions,
 }
 
 /// What does not change while the node runs.
@@ -94,6 +102,10 @@ pub struct Facts {
     pub reports: Option<Reports>,
     /// The folders whose file systems are told of, and what they are of.
     pub folders: Vec<(&'static str, PathBuf)>,
+    /// The file of the encryption secret.
+    pub secret_file: PathBuf,
+    /// As `allow_readable_secret`.
+    pub allow_readable_secret: bool,
     /// Requests and connections.
     pub traffic: Traffic,
     /// Writes.
@@ -235,6 +247,55 @@ impl Desk {
         Ok(self.replica()?.verify().await?.into())
     }
 
+    /// The keys: the ring, and the versions of the node's own.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn keys(&self) -> Result<Vec<KeyEntry>, DeskError> {
+        Ok((self.handles)().store.read(KeyEntry::all).await?)
+    }
+
+    /// Makes a new share key. Requests go on, and older shares are resealed in the background. It comes to its end when the
+    /// caller goes away.
+    ///
+    /// # Errors
+    /// [`DeskError::Keys`].
+    pub async fn rotate_share_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
+        tracing::info!(%actor, "a new share key was asked for");
+        let (shares, secret) = ((self.handles)().shares, self.secret()?);
+        let rotated = tokio::spawn(async move { shares.rotate_key(secret).await });
+        let version = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        tracing::info!(
+            version,
+            "a new share key seals from now on; older shares are resealed in the background"
+        );
+        Ok(NewKey::of_shares(version))
+    }
+
+    /// Makes a new ed25519 key: the node's name in the network changes. It comes to its end when the caller goes away.
+    ///
+    /// # Errors
+    /// [`DeskError::Keys`].
+    pub async fn rotate_node_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
+        tracing::info!(%actor, "a new node key was asked for");
+        let (sessions, secret) = ((self.handles)().sessions, self.secret()?);
+        let former = sessions.public_key();
+        let rotated = tokio::spawn(async move { sessions.rotate_key(secret).await });
+        let new = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        let new = NewKey::of_node(new, former);
+        tracing::warn!(
+            public_key = new.public_key,
+            former = new.former_public_key,
+            "the node has a new public key: tell the network, which knows the former one"
+        );
+        Ok(new)
+    }
+
+    fn secret(&self) -> Result<EncryptionSecret, KeychainError> {
+        let (file, readable) = (&self.facts.secret_file, self.facts.allow_readable_secret);
+        EncryptionSecret::from_file(file, readable).map_err(|error: CryptoError| error.into())
+    }
+
     /// Takes a measurement for the history: to be done every [`MEASURE_EVERY`].
     pub async fn measure(&self) {
         let (facts, handles) = (&self.facts, (self.handles)());
@@ -283,7 +344,7 @@ impl Desk {
             service: facts.unit.clone().map(ServiceStatus::from),
             launched: facts.launched.to_string(),
             uptime_seconds: uptime.as_secs(),
-            public_key: hex::encode(handles.public_key),
+            public_key: hex::encode(handles.sessions.public_key()),
             listen: facts.listen.iter().map(ToString::to_string).collect(),
             ops_listen: facts.ops_listen.map(|address| address.to_string()),
             redirect_listen: facts.redirect_listen.map(|address| address.to_string()),
@@ -292,6 +353,14 @@ impl Desk {
             }),
             key_shares,
             database_error,
+            // What fails here is told as the database's error.
+            resealing: handles
+                .shares
+                .resealing()
+                .await
+                .ok()
+                .flatten()
+                .map(ResealingStatus::from),
             database_bytes,
             log_bytes,
             backup: handles.backups.health().into(),

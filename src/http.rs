@@ -59,7 +59,7 @@ use crate::store::Store;
 pub struct Api {
     /// The database, asked by `/status` whether it answers.
     pub store: Arc<Store>,
-    /// The keys that seal what is in it.
+    /// The keys that seal what is in it, those of the shares as they were when it was opened: [`KeyShares`] has the newest.
     pub ring: Arc<KeyRing>,
     /// The rules of the node.
     pub shares: KeyShares,

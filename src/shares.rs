@@ -8,6 +8,7 @@ mod contents;
 mod count;
 mod replicated;
 mod reseal;
+mod rotation;
 mod sealing;
 mod session;
 mod table;
@@ -21,12 +22,14 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::clock::SharedClock;
-use crate::crypto::{CryptoError, KeyRing, random_id};
+use crate::crypto::{CryptoError, EncryptionSecret, KeyRing, random_id};
 use crate::identity::UserId;
-use crate::store::{Store, StoreError};
+use crate::store::{KeychainError, Store, StoreError};
 pub use contents::ShareContents;
 pub use count::ShareCount;
 pub use replicated::{SHARE_DERIVED, SHARE_LOGGED};
+pub use reseal::Resealing;
+use rotation::{Ring, RingInUse, change_keys};
 pub use sealing::{SealedShare, Sealing};
 pub use session::{
     ApiName, Commitment, OperationType, Reveal, RevealedCall, SESSION_LIFETIME, SessionError,
@@ -99,13 +102,14 @@ pub struct StoredShare {
 #[derive(Clone, Debug)]
 pub struct KeyShares {
     store: Arc<Store>,
-    ring: Arc<KeyRing>,
+    ring: Ring,
     clock: SharedClock,
 }
 
 impl KeyShares {
     /// The service over an open store.
     pub fn new(store: Arc<Store>, ring: Arc<KeyRing>, clock: SharedClock) -> Self {
+        let ring = Ring::new(ring);
         Self { store, ring, clock }
     }
 
@@ -119,13 +123,15 @@ impl KeyShares {
         wallets: Vec<WalletShare>,
         reveal: Option<Reveal>,
     ) -> Result<(), ShareError> {
-        let owner = self.blind_user(user)?;
-        let rows = self.seal_all(&wallets)?;
+        let ring = self.ring.get();
+        let owner = Sealing(&ring).blind_user(user)?;
+        let rows = seal_all(&ring, &wallets)?;
         let auth_type = user.auth_type().clone();
         let new_user = random_id()?;
         let now = self.clock.now();
         self.store
             .write(move |connection| {
+                let _sealed_with = ring;
                 Reveal::record(reveal.as_ref(), connection, now)?;
                 let user = table::ensure_user(connection, new_user, &auth_type, &owner, now)?;
                 insert_all(connection, user, &auth_type, &rows, now)
@@ -144,12 +150,14 @@ impl KeyShares {
         wallet: WalletShare,
         reveal: Option<Reveal>,
     ) -> Result<(), ShareError> {
-        let owner = self.blind_user(user)?;
-        let rows = self.seal_all(&[wallet])?;
+        let ring = self.ring.get();
+        let owner = Sealing(&ring).blind_user(user)?;
+        let rows = seal_all(&ring, &[wallet])?;
         let auth_type = user.auth_type().clone();
         let now = self.clock.now();
         self.store
             .write(move |connection| {
+                let _sealed_with = ring;
                 Reveal::record(reveal.as_ref(), connection, now)?;
                 let user = table::find_user(connection, &owner)?.ok_or(ShareError::UserNotFound)?;
                 if !table::has_wallet(connection, user, CurveType::Secp256k1)? {
@@ -239,13 +247,53 @@ impl KeyShares {
             .await
     }
 
+    /// Makes a new share key, which seals from now on, and returns its version. Requests go on meanwhile. Older shares open
+    /// as before, and [`Self::reseal_step`] seals them anew.
+    ///
+    /// # Errors
+    /// [`KeychainError`]: the secret is not the database's, or the database refuses. There may be a new key all the same when a
+    /// replica that has to have it does not answer.
+    pub async fn rotate_key(&self, secret: EncryptionSecret) -> Result<u32, KeychainError> {
+        let _turn = self.ring.turn().await;
+        let (changed, opened) = change_keys(
+            &self.store,
+            secret,
+            self.clock.now(),
+            |keychain, key, now| keychain.rotate_share_key(key, now),
+        )
+        .await;
+        let version = opened
+            .map(|keys| self.ring.replace(keys.ring))
+            .transpose()?;
+        changed?;
+        // Without an error the keys were opened.
+        version.ok_or_else(|| StoreError::Closed.into())
+    }
+
+    /// Returns after the next rotation, or the last one when nobody has waited for it yet.
+    pub async fn rotated(&self) {
+        self.ring.rotated().await;
+    }
+
+    /// How far the pass is that [`Self::reseal_step`] does; `None` when all shares are sealed under the newest key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn resealing(&self) -> Result<Option<Resealing>, ShareError> {
+        reseal::progress(&self.store, &self.ring.get()).await
+    }
+
     /// After a rotation of the share key: seals the next few older shares under the new one. Returns how many were
-    /// resealed, and `None` once there is none left.
+    /// resealed, 0 also while something sealed under an older key may still be written, and `None` once there is none
+    /// left.
     ///
     /// # Errors
     /// [`ShareError::Crypto`] when a share does not open (it is named in the log and left as it is); [`StoreError`].
     pub async fn reseal_step(&self) -> Result<Option<usize>, ShareError> {
-        reseal::step(&self.store, &self.ring).await
+        let Some(ring) = self.ring.alone() else {
+            return Ok(Some(0));
+        };
+        reseal::step(&self.store, &ring).await
     }
 
     /// How many shares there are, by provider and curve.
@@ -262,13 +310,14 @@ impl KeyShares {
         user: &UserId,
         keys: &[PublicKey],
     ) -> Result<Vec<Result<Found, ShareError>>, ShareError> {
-        let owner = self.blind_user(user)?;
+        let ring = self.ring.get();
+        let owner = Sealing(&ring).blind_user(user)?;
         let asked = keys
             .iter()
             .map(|key| {
                 Ok(Asked {
                     curve: key.curve(),
-                    public_key: self.blind_key(key)?,
+                    public_key: Sealing(&ring).blind_key(key)?,
                 })
             })
             .collect::<Result<Vec<_>, CryptoError>>()?;
@@ -277,23 +326,9 @@ impl KeyShares {
             .await
     }
 
-    fn seal_all(&self, wallets: &[WalletShare]) -> Result<Vec<NewRow>, ShareError> {
-        wallets.iter().map(|wallet| self.seal(wallet)).collect()
-    }
-
-    fn seal(&self, wallet: &WalletShare) -> Result<NewRow, ShareError> {
-        let wallet_id = random_id()?;
-        let share = Sealing(&self.ring).seal_share(random_id()?, wallet_id, &wallet.share)?;
-        Ok(NewRow {
-            curve: wallet.public_key.curve(),
-            wallet_id,
-            public_key: self.blind_key(&wallet.public_key)?,
-            share,
-        })
-    }
-
     fn open(&self, curve: CurveType, found: &Found) -> Result<StoredShare, ShareError> {
-        let opened = Sealing(&self.ring).open_share(found.wallet_id, &found.share)?;
+        // Asked for now, after the row was read: it has the row's key.
+        let opened = Sealing(&self.ring.get()).open_share(found.wallet_id, &found.share)?;
         let share = Share::from_bytes(&opened)
             .map_err(|_| StoreError::Damaged(format!("a {curve} share of the wrong length")))?;
         Ok(StoredShare {
@@ -301,14 +336,21 @@ impl KeyShares {
             share,
         })
     }
+}
 
-    fn blind_user(&self, user: &UserId) -> Result<Vec<u8>, CryptoError> {
-        Sealing(&self.ring).blind_user(user)
-    }
+fn seal_all(ring: &RingInUse, wallets: &[WalletShare]) -> Result<Vec<NewRow>, ShareError> {
+    wallets.iter().map(|wallet| seal(ring, wallet)).collect()
+}
 
-    fn blind_key(&self, key: &PublicKey) -> Result<Vec<u8>, CryptoError> {
-        Sealing(&self.ring).blind_key(key)
-    }
+fn seal(ring: &RingInUse, wallet: &WalletShare) -> Result<NewRow, ShareError> {
+    let wallet_id = random_id()?;
+    let share = Sealing(ring).seal_share(random_id()?, wallet_id, &wallet.share)?;
+    Ok(NewRow {
+        curve: wallet.public_key.curve(),
+        wallet_id,
+        public_key: Sealing(ring).blind_key(&wallet.public_key)?,
+        share,
+    })
 }
 
 fn insert_all(

@@ -43,7 +43,7 @@ pub use files::{
     unnamed_private_file,
 };
 pub use folder::{FolderLock, Holder};
-pub use keychain::{Keychain, KeychainError, NodeKeyEntry, OpenKeys, RingRow};
+pub use keychain::{Keychain, KeychainError, Lock, NodeKeyEntry, OpenKeys, RingRow, Unlocked};
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
 pub use replication::{OnOutage, ReplicaStanding, Replication, Wait};

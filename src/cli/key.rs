@@ -6,18 +6,22 @@ use anyhow::ensure;
 use clap::Subcommand;
 
 use super::Global;
-use crate::clock::{SystemClock, Timestamp};
+use super::running::{Way, open_folder};
+use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::control::{Request, RotatedKey};
 use crate::crypto::EncryptionSecret;
-use crate::node::{Opened, open_existing};
-use crate::store::{DATABASE_FILE, Keychain, KeychainError, open_read_only};
+use crate::desk::{KeyEntry, NewKey};
+use crate::node::Opened;
+use crate::shares::{KeyShares, Sessions};
+use crate::store::{DATABASE_FILE, open_read_only};
 
 /// What to do with the keys.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the key ring and the node's public keys; works beside a running node
     List,
-    /// Make a new key; the node must be stopped
+    /// Make a new key, beside a running node or on a stopped one
     #[command(subcommand)]
     Rotate(Rotate),
 }
@@ -25,7 +29,7 @@ pub enum Command {
 /// Which key to renew.
 #[derive(Debug, Subcommand)]
 pub enum Rotate {
-    /// A new key that seals shares; the next start reseals the old ones in the background
+    /// A new key that seals shares; the older ones are resealed in the background
     Share,
     /// A new ed25519 key of the node: its name in the network changes
     Node,
@@ -48,63 +52,65 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
 fn list(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let path = config.data_dir.join(DATABASE_FILE);
     ensure!(path.exists(), "{}: there is no database", path.display());
-    let connection = open_read_only(&path)?;
-    let keychain = Keychain(&connection);
-    for row in keychain.ring_entries()? {
-        writeln!(
-            out,
-            "{:<10} {:>4}  {:<8} {}",
-            row.purpose, row.version, row.state, row.created_at
-        )?;
-    }
-    for key in keychain.node_keys()? {
-        let state = if key.retired_at.is_none() {
-            "active"
-        } else {
-            "retired"
-        };
-        writeln!(
-            out,
-            "{:<10} {:>4}  {state:<8} {}  {}",
-            "node",
+    for key in KeyEntry::all(&open_read_only(&path)?)? {
+        let line = format!(
+            "{:<10} {:>4}  {:<8} {}  {}",
+            key.purpose,
             key.version,
+            key.state,
             key.created_at,
-            hex::encode(key.public_key)
-        )?;
+            key.public_key.unwrap_or_default()
+        );
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }
 
 async fn rotate(config: &Config, which: &Rotate, out: &mut impl Write) -> anyhow::Result<()> {
+    let (new, resealing) = match Way::find_and_say(config).await? {
+        Way::Node(client) => {
+            let key = match which {
+                Rotate::Share => RotatedKey::Share,
+                Rotate::Node => RotatedKey::Node,
+            };
+            let new: NewKey = client.ask(&Request::KeyRotate { key }, |_| {}).await?;
+            (
+                new,
+                "the node reseals the older shares in the background; see `ksnode status`",
+            )
+        }
+        Way::Folder => {
+            let new = rotate_in_folder(config, which).await?;
+            (new, "start the node and it reseals the older shares")
+        }
+    };
+    let version = new.version;
+    match new.public_key {
+        None => writeln!(out, "share key {version} seals from now on; {resealing}")?,
+        Some(key) => writeln!(
+            out,
+            "the node's public key is now {key}; tell the network, which knows the old one"
+        )?,
+    }
+    Ok(())
+}
+
+/// Of a stopped node.
+async fn rotate_in_folder(config: &Config, which: &Rotate) -> anyhow::Result<NewKey> {
     let clock = SystemClock::shared();
-    let Opened { store, keys, .. } = open_existing(config, &clock).await?;
+    let Opened { store, keys, .. } = open_folder(config, &clock).await?;
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
-    let (node_id, now): (_, Timestamp) = (Some(keys.node_id), clock.now());
-    match which {
+    let new = match which {
         Rotate::Share => {
-            let version = store
-                .write(move |connection| -> Result<_, KeychainError> {
-                    Keychain(connection).rotate_share_key(&secret, node_id, now)
-                })
-                .await?;
-            writeln!(
-                out,
-                "share key {version} seals from now on; start the node and it reseals the older shares"
-            )?;
+            let shares = KeyShares::new(store.clone(), keys.ring.into(), clock);
+            NewKey::of_shares(shares.rotate_key(secret).await?)
         }
         Rotate::Node => {
-            let key = store
-                .write(move |connection| -> Result<_, KeychainError> {
-                    Keychain(connection).rotate_node_key(&secret, node_id, now)
-                })
-                .await?;
-            writeln!(
-                out,
-                "the node's public key is now {}; tell the network, which knows the old one",
-                hex::encode(key.public_key())
-            )?;
+            let sessions = Sessions::new(store.clone(), keys.node_key.into(), clock);
+            let former = sessions.public_key();
+            NewKey::of_node(sessions.rotate_key(secret).await?, former)
         }
-    }
+    };
     store.close().await;
-    Ok(())
+    Ok(new)
 }

@@ -13,7 +13,9 @@ use super::running::connect;
 use super::text::{print, print_json, size, span, with_error_as_json};
 use crate::config::Loaded;
 use crate::control::Request;
-use crate::desk::{CertificateStatus, DiskStatus, LoggedStatus, NodeStatus, TelemetryStatus};
+use crate::desk::{
+    CertificateStatus, DiskStatus, LoggedStatus, NodeStatus, ResealingStatus, TelemetryStatus,
+};
 use stopped::Stopped;
 
 /// What `ksnode status` takes.
@@ -96,6 +98,7 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
     lines.extend(ops.map(|address| format!("ops:     {address} (metrics and health)")));
     lines.push(format!("key:     {}", node.public_key));
     lines.push(format!("shares:  {}", shares(node)));
+    lines.extend(node.resealing.as_ref().map(resealing));
     lines.push(format!(
         "data:    {}, write-ahead log {}",
         size(node.database_bytes),
@@ -151,6 +154,13 @@ fn shares(node: &NodeStatus) -> String {
         return total.to_string();
     }
     format!("{total} ({})", parts.join(", "))
+}
+
+fn resealing(resealing: &ResealingStatus) -> String {
+    format!(
+        "         being sealed under share key {}: {} of {}",
+        resealing.key_version, resealing.done, resealing.total
+    )
 }
 
 fn usage(node: &NodeStatus) -> String {
@@ -226,6 +236,7 @@ mod tests {
                 shares: 5,
             }],
             database_error: None,
+            resealing: None,
             database_bytes: 1 << 20,
             log_bytes: 0,
             backup: BackupHealth {
@@ -270,6 +281,19 @@ mod tests {
             assert!(text.contains(part), "{part:?} is missing: {text}");
         }
         assert!(text.ends_with("\nwell"), "{text}");
+    }
+
+    #[test]
+    fn shares_that_are_resealed_are_told() {
+        let mut node = node();
+        node.resealing = Some(ResealingStatus {
+            key_version: 2,
+            done: 128,
+            total: 1000,
+        });
+        let text = page(&node, &node.problems());
+        let part = "being sealed under share key 2: 128 of 1000";
+        assert!(text.contains(part), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::protocol::Request;
+use super::protocol::{Request, RotatedKey};
 use super::server::Answerer;
 use crate::audit::Actor;
 use crate::backup::{Progress, RestoreRequest};
@@ -37,6 +37,10 @@ async fn answer(
             said(verified.await)
         }
         Request::BackupPrune {} => said(desk.prune_backups(actor).await),
+        Request::KeyRotate { key } => said(match key {
+            RotatedKey::Share => desk.rotate_share_key(actor).await,
+            RotatedKey::Node => desk.rotate_node_key(actor).await,
+        }),
         Request::ReplicaResync { discard } => said(desk.resync_replica(actor, discard).await),
         Request::ReplicaVerify {} => said(desk.verify_replica().await),
         Request::Restore {

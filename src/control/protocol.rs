@@ -42,6 +42,11 @@ pub enum Request {
     },
     /// Delete what retention no longer keeps: a list of [`crate::desk::BackupEntry`].
     BackupPrune {},
+    /// Make a new key: [`crate::desk::NewKey`].
+    KeyRotate {
+        /// Which.
+        key: RotatedKey,
+    },
     /// Fill the replica anew: [`crate::desk::ReplicaState`].
     ReplicaResync {
         /// Give up what only the replica has.
@@ -60,6 +65,16 @@ pub enum Request {
         /// Verify and compare, and change nothing.
         dry_run: bool,
     },
+}
+
+/// A key that may be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RotatedKey {
+    /// What seals shares.
+    Share,
+    /// The node's ed25519 key.
+    Node,
 }
 
 impl From<RestoreRequest> for Request {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::health::{BackupHealth, DiskStatus, LoggedStatus, ServiceStatus, TelemetryStatus};
+use super::keys::ResealingStatus;
 use super::replica::ReplicaState;
 use crate::backup::{Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
@@ -210,6 +211,9 @@ pub struct NodeStatus {
     pub key_shares: Vec<SharesOf>,
     /// Why the database does not answer.
     pub database_error: Option<String>,
+    /// How far older shares are sealed under the newest share key; absent when all are.
+    #[serde(default)]
+    pub resealing: Option<ResealingStatus>,
     /// Bytes of the database's file.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.

@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn every_time_has_a_bucket_and_its_middle_is_near() {
         let mut last = 0;
-        for micros in (0..4096_u64).chain((1..20_000).map(|n| n * n * 10)) {
+        for micros in (0..4096_u64).chain((21..20_000).map(|n| n * n * 10)) {
             let took = Duration::from_micros(micros);
             let bucket = bucket_of(took);
             assert!((last..BUCKETS).contains(&bucket), "{micros}: {bucket}");

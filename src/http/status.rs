@@ -12,8 +12,6 @@ use crate::store::StoreError;
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
 pub struct StatusFacts {
-    /// The node's ed25519 public key.
-    pub public_key: [u8; 32],
     /// When this process began to serve.
     pub launched: Timestamp,
     /// The commit it was built from, when that is known.
@@ -53,7 +51,7 @@ pub(super) async fn status(api: &Api) -> Answer {
         is_db_connected: alive.is_ok(),
         is_db_backup_checked: backups.checked,
         latest_backup_time: backups.latest.map(|latest| latest.to_string()),
-        ks_node_public_key: hex::encode(api.status.public_key),
+        ks_node_public_key: hex::encode(api.sessions.public_key()),
         launch_time: api.status.launched.to_string(),
         git_hash: api.status.git_hash,
         version: api.status.version,

@@ -215,6 +215,8 @@ pub(super) fn facts(
         folders: config.folders(),
         traffic: companions.traffic.clone(),
         store_metrics: data.store_metrics.clone(),
+        secret_file: config.secret_file.clone(),
+        allow_readable_secret: config.allow_readable_secret,
     }
 }
 
@@ -228,7 +230,7 @@ pub(super) fn desk(current: &Current, facts: Facts, clock: &SharedClock) -> Desk
             shares: api.shares.clone(),
             backups: api.backups.clone(),
             restorer: api.restorer.clone(),
-            public_key: api.status.public_key,
+            sessions: api.sessions.clone(),
         }
     })
 }

@@ -64,7 +64,6 @@ impl Blueprint {
         } = opened;
         let (node_key, ring) = (Arc::new(keys.node_key), Arc::new(keys.ring));
         let status = StatusFacts {
-            public_key: node_key.public_key(),
             launched: self.launched,
             // Set by packaging/build.rs. A package build that does not know it may leave it empty.
             git_hash: option_env!("GIT_HASH").filter(|hash| !hash.is_empty()),

@@ -137,13 +137,18 @@ async fn measure(desk: Desk) {
     }
 }
 
-/// Seals all shares under the newest key; a restored database may have older ones again.
+/// Seals all shares under the newest key: again after each rotation, and a restored database may have older ones.
 async fn reseal(current: Current, mut restores: watch::Receiver<u64>) {
     loop {
         restores.mark_unchanged();
         reseal_all(&current).await;
-        if restores.changed().await.is_err() {
-            return;
+        // Those of now: a restore puts others in their place, and ends this wait.
+        let shares = current.get().shares.clone();
+        tokio::select! {
+            changed = restores.changed() => if changed.is_err() {
+                return;
+            },
+            () = shares.rotated() => {}
         }
     }
 }

@@ -162,7 +162,7 @@ impl Telemetry {
             }
         };
         Report {
-            public_key: hex::encode(api.status.public_key),
+            public_key: hex::encode(api.sessions.public_key()),
             key_share_count: self.last_count.load(Ordering::Relaxed),
             payload,
         }

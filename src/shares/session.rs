@@ -11,15 +11,18 @@ mod operation;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::ShareError;
+use super::rotation::change_keys;
 use crate::clock::{SharedClock, Timestamp};
-use crate::crypto::{NodeKey, verify_signature};
-use crate::store::{Store, StoreError};
+use crate::crypto::{EncryptionSecret, NodeKey, verify_signature};
+use crate::store::{Keychain, KeychainError, Store, StoreError};
 pub use operation::{ApiName, OperationType};
 
 /// How long a session lives.
@@ -159,8 +162,18 @@ impl Reveal {
 #[derive(Clone, Debug)]
 pub struct Sessions {
     store: Arc<Store>,
-    node_key: Arc<NodeKey>,
+    names: Arc<ArcSwap<Names>>,
+    /// One rotation at a time.
+    turns: Arc<Mutex<()>>,
     clock: SharedClock,
+}
+
+/// The node's keys as clients know them.
+#[derive(Debug)]
+struct Names {
+    key: Arc<NodeKey>,
+    /// The public key of before, and when it was replaced: sessions that were begun with it end with it.
+    former: Option<([u8; 32], Timestamp)>,
 }
 
 struct Row {
@@ -176,11 +189,50 @@ struct Row {
 impl Sessions {
     /// The sessions kept in `store`.
     pub fn new(store: Arc<Store>, node_key: Arc<NodeKey>, clock: SharedClock) -> Self {
+        let names = Names {
+            key: node_key,
+            former: None,
+        };
         Self {
             store,
-            node_key,
+            names: Arc::new(ArcSwap::from_pointee(names)),
+            turns: Arc::default(),
             clock,
         }
+    }
+
+    /// The node's ed25519 public key.
+    pub fn public_key(&self) -> [u8; 32] {
+        self.names.load().key.public_key()
+    }
+
+    /// Makes a new ed25519 key, which is the node's name from now on, and returns its version and its
+    /// public half. Sessions that were begun before go on.
+    ///
+    /// # Errors
+    /// [`KeychainError`]: the secret is not the database's, or the database refuses. There may be a new key all the same when a
+    /// replica that has to have it does not answer.
+    pub async fn rotate_key(
+        &self,
+        secret: EncryptionSecret,
+    ) -> Result<(u32, [u8; 32]), KeychainError> {
+        let _turn = self.turns.lock().await;
+        let now = self.clock.now();
+        let (changed, opened) = change_keys(&self.store, secret, now, |keychain, key, now| {
+            keychain.rotate_node_key(key, now)
+        })
+        .await;
+        if let Some(keys) = opened {
+            let former = Some((self.public_key(), now));
+            let key = Arc::new(keys.node_key);
+            self.names.store(Arc::new(Names { key, former }));
+        }
+        changed?;
+        let keys = self
+            .store
+            .read(|connection| Keychain(connection).node_keys());
+        let version = keys.await?.last().map_or(0, |key| key.version);
+        Ok((version, self.public_key()))
     }
 
     /// Begins a session. Returns the node's public key and its signature over that key's hex text.
@@ -192,9 +244,10 @@ impl Sessions {
         self.store
             .write(move |connection| insert(connection, &commitment, now))
             .await?;
-        let public_key = self.node_key.public_key();
+        let names = self.names.load();
+        let public_key = names.key.public_key();
         let digest = Sha256::digest(hex::encode(public_key));
-        Ok((public_key, self.node_key.sign(&digest)))
+        Ok((public_key, names.key.sign(&digest)))
     }
 
     /// Checks a call that claims to belong to a session, in the order of api.md. The caller's token itself is
@@ -260,18 +313,27 @@ impl Sessions {
         if !bool::from(hash.as_slice().ct_eq(&row.token_hash)) {
             return Err(SessionError::TokenMismatch);
         }
-        let digest = Sha256::new()
-            .chain_update(hex::encode(self.node_key.public_key()))
-            .chain_update(call.session_id)
-            .chain_update(call.auth_type)
-            .chain_update(token)
-            .chain_update(row.operation.as_str())
-            .chain_update(call.api.as_str())
-            .finalize();
-        if !verify_signature(&row.ephemeral_key, &digest, signature) {
-            return Err(SessionError::InvalidSignature);
+        let signed = |name: [u8; 32]| {
+            let digest = Sha256::new()
+                .chain_update(hex::encode(name))
+                .chain_update(call.session_id)
+                .chain_update(call.auth_type)
+                .chain_update(token)
+                .chain_update(row.operation.as_str())
+                .chain_update(call.api.as_str())
+                .finalize();
+            verify_signature(&row.ephemeral_key, &digest, signature)
+        };
+        let names = self.names.load();
+        let former = names.former.filter(|(_, until)| {
+            let begun_before = until.plus(SESSION_LIFETIME);
+            row.expires_at <= begun_before
+        });
+        if signed(names.key.public_key()) || former.is_some_and(|(name, _)| signed(name)) {
+            Ok(())
+        } else {
+            Err(SessionError::InvalidSignature)
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tables `node`, `key_ring` and `node_key`: how keys rest in the database, and what may be done with them.
 
+mod unlock;
 mod versions;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -11,6 +12,7 @@ use crate::crypto::{
     CryptoError, EncryptionSecret, KeyDerivation, KeyEncryptionKey, KeyRing, NodeKey, Purpose,
     WrappedKey, random_id,
 };
+pub use unlock::{Lock, Unlocked};
 
 /// Why the keys of a database cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +156,8 @@ impl Keychain<'_> {
         secret: &EncryptionSecret,
         expected: Option<Uuid>,
     ) -> Result<OpenKeys, KeychainError> {
-        let (node_id, key) = self.unlock(secret, expected)?;
-        self.open_with(node_id, &key)
+        let unlocked = self.unlock(secret, expected)?;
+        self.open_with(unlocked.node_id, &unlocked.key)
     }
 
     /// Wraps the ring under a new secret with a new salt: O(ring), whatever the number of sealed rows.
@@ -185,34 +187,26 @@ impl Keychain<'_> {
         self.save_ring(&keys.ring, &key, now)
     }
 
-    /// Adds a share key, which seals from now on. Returns its version.
+    /// Adds a share key, which seals from now on.
     ///
     /// # Errors
-    /// As [`Self::open`]; the transaction it runs in is then to be rolled back.
+    /// As [`Self::open_unlocked`]; the transaction it runs in is then to be rolled back.
     pub fn rotate_share_key(
         self,
-        secret: &EncryptionSecret,
-        expected: Option<Uuid>,
+        unlocked: &Unlocked,
         now: Timestamp,
-    ) -> Result<u32, KeychainError> {
-        let (node_id, key) = self.unlock(secret, expected)?;
-        let mut ring = self.open_with(node_id, &key)?.ring;
-        let version = ring.rotate(Purpose::Share)?;
-        self.save_ring(&ring, &key, now)?;
-        Ok(version)
+    ) -> Result<(), KeychainError> {
+        let mut ring = self.open_unlocked(unlocked)?.ring;
+        ring.rotate(Purpose::Share)?;
+        self.save_ring(&ring, &unlocked.key, now)
     }
 
     /// Adds an ed25519 key, which is the node's name in the network from now on.
     ///
     /// # Errors
-    /// As [`Self::open`]; the transaction it runs in is then to be rolled back.
-    pub fn rotate_node_key(
-        self,
-        secret: &EncryptionSecret,
-        expected: Option<Uuid>,
-        now: Timestamp,
-    ) -> Result<NodeKey, KeychainError> {
-        let keys = self.open(secret, expected)?;
+    /// As [`Self::open_unlocked`]; the transaction it runs in is then to be rolled back.
+    pub fn rotate_node_key(self, unlocked: &Unlocked, now: Timestamp) -> Result<(), KeychainError> {
+        let keys = self.open_unlocked(unlocked)?;
         let newest: u32 = self
             .0
             .query_row("SELECT max(version) FROM node_key", [], |row| row.get(0))?;
@@ -221,8 +215,7 @@ impl Keychain<'_> {
             [now.as_millis()],
         )?;
         let node_key = NodeKey::generate()?;
-        self.save_node_key(&keys.ring, &node_key, newest.saturating_add(1), now)?;
-        Ok(node_key)
+        self.save_node_key(&keys.ring, &node_key, newest.saturating_add(1), now)
     }
 
     /// The lines of the ring, which need no secret to be read.
@@ -261,43 +254,6 @@ impl Keychain<'_> {
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The key-encrypting key, once it is certain that it is the right one.
-    fn unlock(
-        self,
-        secret: &EncryptionSecret,
-        expected: Option<Uuid>,
-    ) -> Result<(Uuid, KeyEncryptionKey), KeychainError> {
-        let header = self
-            .0
-            .query_row(
-                "SELECT node_id, salt, memory_kib, passes, lanes, secret_check FROM node",
-                [],
-                |row| {
-                    let derivation = KeyDerivation {
-                        salt: row.get(1)?,
-                        memory_kib: row.get(2)?,
-                        passes: row.get(3)?,
-                        lanes: row.get(4)?,
-                    };
-                    Ok((
-                        row.get::<_, [u8; 16]>(0)?,
-                        derivation,
-                        row.get::<_, Vec<u8>>(5)?,
-                    ))
-                },
-            )
-            .optional()?;
-        let (node_id, derivation, check) =
-            header.ok_or_else(|| StoreError::Damaged("its header row is missing".into()))?;
-        if let Some(expected) = expected.filter(|expected| *expected.as_bytes() != node_id) {
-            let found = Uuid::from_bytes(node_id);
-            return Err(KeychainError::OtherNode { expected, found });
-        }
-        let key = derivation.derive(secret)?;
-        key.verify(&node_id, &check)?;
-        Ok((Uuid::from_bytes(node_id), key))
     }
 
     fn open_with(self, node_id: Uuid, key: &KeyEncryptionKey) -> Result<OpenKeys, KeychainError> {
@@ -468,22 +424,17 @@ mod tests {
     #[test]
     fn rotations_add_versions() {
         let database = database();
-        let made = Keychain(&database).create(&secret("one"), now()).unwrap();
-        assert_eq!(
-            Keychain(&database)
-                .rotate_share_key(&secret("one"), None, now())
-                .unwrap(),
-            2
-        );
-        let new = Keychain(&database)
-            .rotate_node_key(&secret("one"), None, now())
-            .unwrap();
+        let keychain = Keychain(&database);
+        let made = keychain.create(&secret("one"), now()).unwrap();
+        let unlocked = keychain.lock().unwrap().unlock(&secret("one")).unwrap();
+        keychain.rotate_share_key(&unlocked, now()).unwrap();
+        keychain.rotate_node_key(&unlocked, now()).unwrap();
         let opened = Keychain(&database).open(&secret("one"), None).unwrap();
         assert_eq!(opened.ring.current_version(Purpose::Share).unwrap(), 2);
-        assert_eq!(opened.node_key.public_key(), new.public_key());
         let versions = Keychain(&database).node_keys().unwrap();
         assert_eq!(versions.len(), 2);
         assert_eq!(versions[0].public_key, made.node_key.public_key());
+        assert_eq!(versions[1].public_key, opened.node_key.public_key());
         assert!(versions[0].retired_at.is_some() && versions[1].retired_at.is_none());
         let retired: String = database
             .query_row(
@@ -493,5 +444,27 @@ mod tests {
             )
             .unwrap();
         assert_eq!(retired, "retired");
+    }
+
+    #[test]
+    fn a_key_that_was_made_before_a_change_of_the_secret_opens_nothing_more() {
+        let database = database();
+        let keychain = Keychain(&database);
+        keychain.create(&secret("one"), now()).unwrap();
+        let unlocked = keychain.lock().unwrap().unlock(&secret("one")).unwrap();
+        keychain.open_unlocked(&unlocked).unwrap();
+        keychain
+            .change_secret(&secret("one"), &secret("two"), None, now())
+            .unwrap();
+        for refused in [
+            keychain.open_unlocked(&unlocked).map(drop),
+            keychain.rotate_share_key(&unlocked, now()),
+            keychain.rotate_node_key(&unlocked, now()),
+        ] {
+            let error = refused.unwrap_err();
+            let wrong = matches!(error, KeychainError::Crypto(CryptoError::WrongSecret));
+            assert!(wrong, "{error}");
+        }
+        assert_eq!(keychain.node_keys().unwrap().len(), 1);
     }
 }

@@ -120,6 +120,23 @@ async fn a_session_allows_its_calls_once_and_ends_with_the_completing_one() {
 }
 
 #[tokio::test]
+async fn a_session_goes_on_through_a_new_node_key() {
+    let house = house().await;
+    let before = Client::commit(&house, OperationType::SignUp).await;
+    house.clock.advance(Duration::from_secs(1));
+    let (version, new) = house.sessions.rotate_key(secret()).await.unwrap();
+    assert_eq!(version, 2);
+    assert_ne!(new, house.node_key.public_key());
+    assert_eq!(house.sessions.public_key(), new);
+    // It was told the old name, and signs that.
+    before.verify(&house, ApiName::Register).await.unwrap();
+    house.clock.advance(Duration::from_secs(1));
+    let after = Client::commit(&house, OperationType::SignUp).await;
+    let refused = after.verify(&house, ApiName::Register).await;
+    assert_eq!(session_error(refused), SessionError::InvalidSignature);
+}
+
+#[tokio::test]
 async fn a_failed_call_leaves_no_record() {
     let house = house().await;
     let client = Client::commit(&house, OperationType::SignUp).await;
