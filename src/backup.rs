@@ -43,7 +43,7 @@ use rusqlite::Connection;
 
 use crate::crypto::KeyRing;
 use crate::store::StoreError;
-pub use backups::Backups;
+pub use backups::{BackupFile, Backups};
 pub use error::BackupError;
 pub use health::{BackupMetrics, Health};
 pub use history::BACKUP_TABLE;

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 pub use answers::{
     BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
 };
@@ -33,7 +35,7 @@ pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use traffic::{Connection, Totals, Traffic};
 
 use crate::audit::Actor;
-use crate::backup::{BackupError, Backups, Kind, Progress, RestoreRequest, Restorer};
+use crate::backup::{BackupError, BackupFile, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
 use crate::crypto::{CryptoError, EncryptionSecret};
 use crate::replica::{Replica, ReplicaError};
@@ -206,6 +208,24 @@ impl Desk {
     pub async fn prune_backups(&self, actor: &Actor) -> Result<Vec<BackupEntry>, DeskError> {
         tracing::info!(%actor, "retention was asked for");
         Ok(BackupEntry::all((self.handles)().backups.prune().await?))
+    }
+
+    /// Deletes a backup; never the last good one.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn delete_backup(&self, actor: &Actor, id: Uuid) -> Result<BackupEntry, DeskError> {
+        tracing::info!(%actor, %id, "a backup is to be deleted");
+        Ok((self.handles)().backups.delete(id).await?.into())
+    }
+
+    /// A backup's file, open to be sent to somebody.
+    ///
+    /// # Errors
+    /// [`DeskError::Backup`].
+    pub async fn backup_file(&self, actor: &Actor, id: Uuid) -> Result<BackupFile, DeskError> {
+        tracing::info!(%actor, %id, "a backup's file is given away");
+        Ok((self.handles)().backups.file(id).await?)
     }
 
     /// Replaces the node's data by a backup, or tells what that would do.

@@ -1,5 +1,7 @@
-//! The backups of one open database: making, listing and pruning; verifying and the regular runs are in the parts.
+//! The backups of one open database: making, listing and pruning; verifying, the regular runs and what is done with a chosen
+//! one are in the parts.
 
+mod chosen;
 mod named;
 mod proof;
 mod upkeep;
@@ -9,13 +11,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+pub use chosen::BackupFile;
+
 use super::health::Known;
 use super::history::History;
 use super::keeper::Turn;
 use super::make::{remove, remove_unfinished};
 use super::{BackupError, Health, Keeper, Kind, Progress, Record, Status, retention};
 use crate::clock::Timestamp;
-use crate::store::{Store, StoreError, Timelines, remove_database};
+use crate::store::{Store, StoreError, Timelines};
 
 /// The backups of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -187,14 +191,7 @@ impl Backups {
             now,
             damaged,
         ) {
-            // With the log of one that was saved byte for byte.
-            remove_database(&record.path)?;
-            let record = Record {
-                status: Status::Deleted,
-                updated_at: now,
-                ..record.clone()
-            };
-            self.note(record.clone()).await?;
+            let record = self.remove_file(record).await?;
             tracing::info!(path = %record.path.display(), "a backup older than backup.keep_days was deleted");
             deleted.push(record);
         }

@@ -51,6 +51,22 @@ pub enum BackupError {
         /// What was named.
         path: PathBuf,
     },
+    /// The history has no such backup.
+    #[error(
+        "there is no backup {id}; `ksnode backup list --json` shows the ids of those there are"
+    )]
+    Unknown {
+        /// The id that was named.
+        id: Uuid,
+    },
+    /// A backup that must stay.
+    #[error("{path} is not deleted: {why}")]
+    Needed {
+        /// Its file.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// A folder, a device …
     #[error("{path} is not a file; name a file that `ksnode backup list` shows")]
     NotAFile {

@@ -33,21 +33,8 @@ pub(super) fn expired(
     if damage_known {
         return Vec::new();
     }
-    let completed = || {
-        records
-            .iter()
-            .filter(|record| record.status == Status::Completed)
-    };
-    let kept = [
-        newest(
-            completed().filter(|record| record.kind != Kind::BeforeRollback),
-            now,
-        ),
-        newest(
-            completed().filter(|record| record.kind == Kind::BeforeMigration),
-            now,
-        ),
-    ];
+    let way_back = completed(records).filter(|record| record.kind == Kind::BeforeMigration);
+    let kept = [last_good(records, now), newest(way_back, now)];
     records
         .iter()
         .filter(|record| now.since(record.created_at) > DAY.saturating_mul(keep_days))
@@ -57,6 +44,17 @@ pub(super) fn expired(
             Status::InProgress | Status::Deleted => false,
         })
         .collect()
+}
+
+/// When the backup was begun that must not be lost: the newest completed one that programs of today's schema read.
+pub(super) fn last_good(records: &[Record], now: Timestamp) -> Option<Timestamp> {
+    let readable = completed(records).filter(|record| record.kind != Kind::BeforeRollback);
+    newest(readable, now)
+}
+
+fn completed(records: &[Record]) -> impl Iterator<Item = &Record> {
+    let records = records.iter();
+    records.filter(|record| record.status == Status::Completed)
 }
 
 /// When the newest of these was begun. Those of the future do not count: they are not selected anyway.

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::Global;
 use super::progress::Bar;
-use super::running::{Way, absolute, backup_file, open_folder};
+use super::running::{Way, absolute, backup_file, connect, open_folder};
 use super::text::{print, print_json, remark, size, span, table, with_error_as_json};
 use crate::backup::{BackupError, Backups, Kind};
 use crate::clock::{Clock, SystemClock};
@@ -25,6 +27,8 @@ pub enum Command {
     List(List),
     /// Verify a backup again: every page and every sealed row of it
     Verify(Verify),
+    /// Delete a backup; the last good one stays
+    Delete(Delete),
     /// Delete the backups that need not be kept any longer (backup.keep_days)
     Prune(Output),
 }
@@ -62,6 +66,17 @@ pub struct Verify {
     pub output: Output,
 }
 
+/// What `ksnode backup delete` takes.
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// The backup: its file, which may be named without its folder, or its id
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
+    /// How to print.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// What opens a backup beside today's encryption secret.
 #[derive(Args, Debug)]
 pub struct Opening {
@@ -89,6 +104,7 @@ impl Command {
         match self {
             Self::Create(output) | Self::Prune(output) => output.json,
             Self::List(list) => list.output.json,
+            Self::Delete(delete) => delete.output.json,
             Self::Verify(verify) => verify.output.json,
         }
     }
@@ -110,6 +126,7 @@ fn dispatch(global: &Global, command: &Command) -> anyhow::Result<()> {
             Command::Create(output) => create(&config, output.json).await,
             Command::List(arguments) => list(&config, arguments).await,
             Command::Verify(arguments) => verify(&config, arguments).await,
+            Command::Delete(arguments) => delete(&config, arguments).await,
             Command::Prune(output) => prune(&config, output.json).await,
         }
     })?
@@ -196,6 +213,46 @@ async fn verify(config: &Config, arguments: &Verify) -> anyhow::Result<()> {
         return print_json(&json!({"through": through, "verified": verified}));
     }
     print(&found(&verified))
+}
+
+async fn delete(config: &Config, arguments: &Delete) -> anyhow::Result<()> {
+    let path = backup_file(&arguments.backup, config)?;
+    let way = Way::find_and_say(config).await?;
+    let through = way.through();
+    let named = |known: &[BackupEntry]| chosen(known, &arguments.backup, &path);
+    let deleted: BackupEntry = match way {
+        Way::Node(client) => {
+            let known: Vec<BackupEntry> = client
+                .ask(&Request::BackupList { days: None }, |_| {})
+                .await?;
+            let id = named(&known)?;
+            // Each connection is one question.
+            let client = connect(&config.data_dir).await?;
+            let client = client.context("the node was stopped meanwhile; try again")?;
+            client.ask(&Request::BackupDelete { id }, |_| {}).await?
+        }
+        Way::Folder => on_folder(config, async |backups| {
+            let known = BackupEntry::all(backups.list(None).await?);
+            anyhow::Ok(backups.delete(named(&known)?).await?)
+        })
+        .await?
+        .into(),
+    };
+    if arguments.output.json {
+        return print_json(&json!({"through": through, "deleted": deleted}));
+    }
+    print(&format!("deleted: {}", deleted.path))
+}
+
+/// The id of the backup that somebody named by its file or its id.
+fn chosen(known: &[BackupEntry], named: &Path, path: &Path) -> Result<Uuid, BackupError> {
+    let id = named.to_str().and_then(|text| text.parse::<Uuid>().ok());
+    let path_text = path.display().to_string();
+    let of_file = || known.iter().find(|entry| entry.path == path_text);
+    let found = id.or_else(|| of_file().map(|entry| entry.id));
+    found.ok_or_else(|| BackupError::NotFound {
+        path: named.to_owned(),
+    })
 }
 
 async fn prune(config: &Config, json: bool) -> anyhow::Result<()> {
@@ -304,8 +361,6 @@ fn row(entry: &BackupEntry) -> [String; 7] {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn entry() -> BackupEntry {

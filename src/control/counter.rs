@@ -36,6 +36,7 @@ async fn answer(
             let verified = desk.verify_backup(actor, &path, secret, identity, progress);
             said(verified.await)
         }
+        Request::BackupDelete { id } => said(desk.delete_backup(actor, id).await),
         Request::BackupPrune {} => said(desk.prune_backups(actor).await),
         Request::KeyRotate { key } => said(match key {
             RotatedKey::Share => desk.rotate_share_key(actor).await,

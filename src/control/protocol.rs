@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use uuid::Uuid;
 
 use crate::backup::{Phase, RestoreRequest, Step};
 
@@ -39,6 +40,11 @@ pub enum Request {
         secret_file: Option<PathBuf>,
         /// The age identity that opens an encrypted backup.
         age_identity: Option<PathBuf>,
+    },
+    /// Delete a backup: [`crate::desk::BackupEntry`].
+    BackupDelete {
+        /// Its id in the history.
+        id: Uuid,
     },
     /// Delete what retention no longer keeps: a list of [`crate::desk::BackupEntry`].
     BackupPrune {},

@@ -180,6 +180,7 @@ fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
         BackupError::Io { path, .. }
         | BackupError::NotFound { path }
         | BackupError::NotAFile { path }
+        | BackupError::Needed { path, .. }
         | BackupError::Symlink { path }
         | BackupError::Outside { path, .. }
         | BackupError::Empty { path }
@@ -193,6 +194,7 @@ fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
         | BackupError::Identity { path, .. } => Some(path),
         // The folder of `Space` is the configured one, which the operator has to make room in.
         BackupError::Busy
+        | BackupError::Unknown { .. }
         | BackupError::Stopped
         | BackupError::Thread(_)
         | BackupError::Space { .. }

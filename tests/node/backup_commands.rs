@@ -68,6 +68,55 @@ fn on_a_stopped_node() {
     assert_eq!(listed(&setup).len(), 2);
 }
 
+fn deletes(setup: &Setup, through: &str) {
+    let [first, second] = [(); 2].map(|()| backup(setup));
+    for named in [name(&second), second.to_str().unwrap()] {
+        let text = "is the last good backup; make another one first";
+        refused(&setup.run(&["backup", "delete", named]), 1, &[text]);
+    }
+    assert_eq!(
+        printed(&setup.run(&["backup", "delete", name(&first)])),
+        format!("deleted: {}\n", first.display())
+    );
+    assert!(!first.exists() && second.exists());
+    let entry = |path: &Path| {
+        let path = path.to_str().unwrap();
+        let all = listed(setup);
+        all.into_iter().find(|entry| entry["path"] == path).unwrap()
+    };
+    assert_eq!(entry(&first)["status"], "DELETED");
+    let again = setup.run(&["backup", "delete", name(&first)]);
+    refused(&again, 1, &["there is no such backup"]);
+    let third = backup(setup);
+    let id = entry(&second)["id"].as_str().unwrap().to_owned();
+    let deleted = document(&setup.run(&["backup", "delete", &id, "--json"]));
+    assert_eq!(deleted["through"], through);
+    assert_eq!(deleted["deleted"]["status"], "DELETED");
+    assert!(!second.exists() && third.exists());
+    // Whose file somebody has removed does not stand for the last good one.
+    let fourth = backup(setup);
+    std::fs::remove_file(&fourth).unwrap();
+    let last = setup.run(&["backup", "delete", name(&third)]);
+    refused(&last, 1, &["is the last good backup"]);
+    let unknown = uuid::Uuid::new_v4().to_string();
+    let text = format!("there is no backup {unknown}");
+    refused(&setup.run(&["backup", "delete", &unknown]), 1, &[&text]);
+    backup(setup);
+}
+
+#[test]
+fn a_backup_is_deleted_and_the_last_good_one_is_not() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = Setup::new(home.path());
+    let node = setup.start();
+    register(&node, 1..=2);
+    deletes(&setup, "node");
+    let status = document(&setup.run(&["status", "--json"]));
+    assert_eq!(status["node"]["backup"]["checked"], true);
+    assert!(node.stop().success());
+    deletes(&setup, "folder");
+}
+
 /// Restores the backup of two users over the data of three, and back.
 fn restores(setup: &Setup, path: &Path, through: &str) {
     let dry = setup.run(&["restore", name(path), "--dry-run"]);

@@ -1,0 +1,111 @@
+//! One backup of the history, by its id: deleting it, giving it away.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::{Backups, detached};
+use crate::backup::candidate::existing_file;
+use crate::backup::keeper::Turn;
+use crate::backup::{BackupError, Record, Status, retention};
+use crate::store::{StoreError, remove_database};
+
+/// A backup's file, open to be read.
+#[derive(Debug)]
+pub struct BackupFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The file.
+    pub file: File,
+}
+
+impl Backups {
+    /// Deletes a backup's file, and notes that in the history. Never the last good one, and none while the live database
+    /// is known to be damaged.
+    ///
+    /// # Errors
+    /// [`BackupError::Unknown`], [`BackupError::NotFound`] when its file is gone already, [`BackupError::Needed`].
+    pub async fn delete(&self, id: Uuid) -> Result<Record, BackupError> {
+        let turn = self.keeper.turn().await?;
+        let this = self.clone();
+        detached(async move { this.delete_in(&turn, id).await }).await
+    }
+
+    async fn delete_in(&self, _turn: &Turn, id: Uuid) -> Result<Record, BackupError> {
+        let mut records = self.list(None).await?;
+        let record = with_file(&records, id)?.clone();
+        existing_file(&record.path)?;
+        // One that is not there must not stand for the newest.
+        records.retain(|record| record.path.is_file());
+        let needed = |why| BackupError::Needed {
+            path: record.path.clone(),
+            why,
+        };
+        if self.health().damage.is_some() {
+            return Err(needed(
+                "the live database is known to be damaged, and the last good state may be in this one; restore a good backup first",
+            ));
+        }
+        if retention::last_good(&records, self.now()) == Some(record.created_at) {
+            return Err(needed(
+                "it is the last good backup; make another one first (`ksnode backup create`)",
+            ));
+        }
+        let deleted = self.remove_file(&record).await?;
+        tracing::info!(path = %deleted.path.display(), "a backup was deleted");
+        self.refresh(self.health().known()).await?;
+        Ok(deleted)
+    }
+
+    /// Deletes the file of a record, and notes it.
+    pub(super) async fn remove_file(&self, record: &Record) -> Result<Record, BackupError> {
+        // With the log of one that was saved byte for byte.
+        remove_database(&record.path)?;
+        let record = Record {
+            status: Status::Deleted,
+            updated_at: self.now(),
+            ..record.clone()
+        };
+        self.note(record.clone()).await?;
+        Ok(record)
+    }
+
+    /// A backup's file, to be given away as it is.
+    ///
+    /// # Errors
+    /// [`BackupError::Unknown`]; [`BackupError::NotFound`], [`BackupError::Symlink`], [`BackupError::NotAFile`],
+    /// [`BackupError::Io`]; [`BackupError::Damaged`] when its size is not the one it was made with.
+    pub async fn file(&self, id: Uuid) -> Result<BackupFile, BackupError> {
+        let records: Result<_, StoreError> = self.list(None).await;
+        let record = with_file(&records?, id)?.clone();
+        let path = record.path;
+        self.keeper
+            .in_background(move || {
+                existing_file(&path)?;
+                let io = |error| BackupError::io(&path, error);
+                let file = File::open(&path).map_err(io)?;
+                let bytes = file.metadata().map_err(io)?.len();
+                if record.bytes.is_some_and(|made| made != bytes) {
+                    let what = "it has another size than when it was made".to_owned();
+                    return Err(BackupError::Damaged { path, what });
+                }
+                Ok(BackupFile { path, bytes, file })
+            })
+            .await
+    }
+}
+
+/// The record of this id, when it should have a file.
+fn with_file(records: &[Record], id: Uuid) -> Result<&Record, BackupError> {
+    let record = records.iter().find(|record| record.backup_id == id);
+    let record = record.ok_or(BackupError::Unknown { id })?;
+    match record.status {
+        Status::Completed | Status::Failed => Ok(record),
+        Status::InProgress | Status::Deleted => Err(BackupError::NotFound {
+            path: record.path.clone(),
+        }),
+    }
+}
