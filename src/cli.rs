@@ -39,7 +39,7 @@ use clap::{Args, Parser, Subcommand};
 
 use instance::Instance;
 
-use crate::config::{ConfigError, Environment, Loaded, Overrides, load};
+use crate::config::{ConfigError, Environment, InForce, Loaded, Overrides, load};
 use crate::service::owner::become_owner_of;
 
 /// The exit code of what failed.
@@ -97,6 +97,15 @@ impl Global {
     /// [`ConfigError`], or the working folder is gone.
     pub fn load(&self) -> anyhow::Result<Loaded> {
         Ok(load(&self.overrides(), &Environment::of_process()?)?)
+    }
+
+    /// The same, which can be loaded again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_in_force(&self) -> anyhow::Result<InForce> {
+        Ok(InForce::load(self.overrides(), Environment::of_process()?)?)
     }
 
     /// The configuration in force, for a command that touches the node's files: root becomes their owner before that.

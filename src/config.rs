@@ -19,6 +19,7 @@ mod docker;
 mod environment;
 mod error;
 mod file;
+mod in_force;
 mod key;
 mod load;
 mod places;
@@ -42,6 +43,7 @@ pub use check::is_host;
 pub use docker::{is_private as is_private_variable, names as docker_names};
 pub use environment::{Environment, Overrides};
 pub use error::{ConfigError, Problem, Source};
+pub use in_force::{AfterRestart, Change, InForce};
 pub(crate) use key::Kind;
 #[cfg(test)]
 pub(crate) use load::defaults_in;

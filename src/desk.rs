@@ -8,11 +8,14 @@
 //! how the node did until now, from what `traffic` counts.
 
 mod answers;
+mod certificate;
 mod health;
 mod history;
 mod keys;
 mod replica;
+mod settings;
 mod traffic;
+mod users;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -25,6 +28,7 @@ use uuid::Uuid;
 pub use answers::{
     BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
 };
+pub use certificate::Renewal;
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
 };
@@ -32,18 +36,21 @@ use history::{History, Measured};
 pub use history::{MEASURE_EVERY, Point, Span};
 pub use keys::{KeyEntry, NewKey, ResealingStatus};
 pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
+pub use settings::{Restart, Setting, SettingChange, Settings};
 pub use traffic::{Connection, Totals, Traffic};
+pub use users::{SharesOn, UserLookUp, WalletLookUp};
 
 use crate::audit::Actor;
 use crate::backup::{BackupError, BackupFile, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
-use crate::crypto::{CryptoError, EncryptionSecret};
+use crate::config::InForce;
+use crate::identity::{Identities, IdentityError};
 use crate::replica::{Replica, ReplicaError};
 use crate::service::notify::Unit;
 use crate::service::{logging, process};
-use crate::shares::{KeyShares, Sessions};
+use crate::shares::{KeyShares, Sessions, ShareError};
 use crate::store::{KeychainError, Store, StoreError, StoreMetrics};
-use crate::tls::Certificates;
+use crate::tls::{Certificates, Reload};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +67,18 @@ pub enum DeskError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Key shares.
+    #[error(transparent)]
+    Shares(#[from] ShareError),
+    /// Providers and users.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// There is no certificate.
+    #[error("the API is served without TLS (tls.mode = \"off\"): there is no certificate to renew")]
+    NoCertificate,
+    /// The node is being stopped.
+    #[error("the node is being stopped; ask again once it runs")]
+    Stopping,
 }
 
 /// What requests work with. It is asked for anew at each request, because a restore replaces what is behind it.
@@ -98,16 +117,18 @@ pub struct Facts {
     pub replica: Option<Replica>,
     /// The certificate in use, when the API is served over TLS.
     pub certificates: Option<Certificates>,
+    /// Has it had anew.
+    pub reload: Option<Reload>,
+    /// The providers that vouch for users.
+    pub identities: Arc<Identities>,
+    /// The configuration.
+    pub in_force: InForce,
     /// The unit as which a service manager runs the node.
     pub unit: Option<Unit>,
     /// Reports to the network's node monitor, when some are configured.
     pub reports: Option<Reports>,
     /// The folders whose file systems are told of, and what they are of.
     pub folders: Vec<(&'static str, PathBuf)>,
-    /// The file of the encryption secret.
-    pub secret_file: PathBuf,
-    /// As `allow_readable_secret`.
-    pub allow_readable_secret: bool,
     /// Requests and connections.
     pub traffic: Traffic,
     /// Writes.
@@ -267,55 +288,6 @@ impl Desk {
         Ok(self.replica()?.verify().await?.into())
     }
 
-    /// The keys: the ring, and the versions of the node's own.
-    ///
-    /// # Errors
-    /// [`DeskError::Store`].
-    pub async fn keys(&self) -> Result<Vec<KeyEntry>, DeskError> {
-        Ok((self.handles)().store.read(KeyEntry::all).await?)
-    }
-
-    /// Makes a new share key. Requests go on, and older shares are resealed in the background. It comes to its end when the
-    /// caller goes away.
-    ///
-    /// # Errors
-    /// [`DeskError::Keys`].
-    pub async fn rotate_share_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
-        tracing::info!(%actor, "a new share key was asked for");
-        let (shares, secret) = ((self.handles)().shares, self.secret()?);
-        let rotated = tokio::spawn(async move { shares.rotate_key(secret).await });
-        let version = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
-        tracing::info!(
-            version,
-            "a new share key seals from now on; older shares are resealed in the background"
-        );
-        Ok(NewKey::of_shares(version))
-    }
-
-    /// Makes a new ed25519 key: the node's name in the network changes. It comes to its end when the caller goes away.
-    ///
-    /// # Errors
-    /// [`DeskError::Keys`].
-    pub async fn rotate_node_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
-        tracing::info!(%actor, "a new node key was asked for");
-        let (sessions, secret) = ((self.handles)().sessions, self.secret()?);
-        let former = sessions.public_key();
-        let rotated = tokio::spawn(async move { sessions.rotate_key(secret).await });
-        let new = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
-        let new = NewKey::of_node(new, former);
-        tracing::warn!(
-            public_key = new.public_key,
-            former = new.former_public_key,
-            "the node has a new public key: tell the network, which knows the former one"
-        );
-        Ok(new)
-    }
-
-    fn secret(&self) -> Result<EncryptionSecret, KeychainError> {
-        let (file, readable) = (&self.facts.secret_file, self.facts.allow_readable_secret);
-        EncryptionSecret::from_file(file, readable).map_err(|error: CryptoError| error.into())
-    }
-
     /// Takes a measurement for the history: to be done every [`MEASURE_EVERY`].
     pub async fn measure(&self) {
         let (facts, handles) = (&self.facts, (self.handles)());
@@ -368,9 +340,7 @@ impl Desk {
             listen: facts.listen.iter().map(ToString::to_string).collect(),
             ops_listen: facts.ops_listen.map(|address| address.to_string()),
             redirect_listen: facts.redirect_listen.map(|address| address.to_string()),
-            certificate: facts.certificates.as_ref().map(|certificates| {
-                CertificateStatus::new(&certificates.facts(), self.clock.now())
-            }),
+            certificate: self.certificate(),
             key_shares,
             database_error,
             // What fails here is told as the database's error.

@@ -70,6 +70,14 @@ pub enum IdentityError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// No such provider is configured.
+    #[error("no provider is called '{name}'; configured are {known}")]
+    UnknownProvider {
+        /// What was named.
+        name: String,
+        /// The providers there are.
+        known: String,
+    },
     /// An address in the configuration cannot be used.
     #[error("{key}: {source}")]
     Configuration {
@@ -94,11 +102,14 @@ impl IdentityError {
     }
 }
 
-/// What a provider's verification becomes: the user identifier to be stored, prefix included.
+/// What a provider's verification becomes: the user as the provider names it.
 type Verification<'a> = Pin<Box<dyn Future<Output = Result<String, IdentityError>> + Send + 'a>>;
 
 /// One way to log in.
 trait Provider: Send + Sync {
+    /// What is written before the provider's identifiers where they are stored.
+    fn prefix(&self) -> &str;
+
     /// Verifies a token: [`IdentityError::Rejected`] or [`IdentityError::Unavailable`] when it does not succeed.
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a>;
 }
@@ -112,6 +123,14 @@ struct Entry {
 pub struct Identities {
     entries: HashMap<AuthType, Entry>,
     verifications: Verifications,
+}
+
+impl Entry {
+    /// The user whom the provider names so, as it is stored.
+    fn stored(&self, auth_type: &AuthType, identifier: &str) -> Result<UserId, IdentityError> {
+        let stored = [self.provider.prefix(), identifier].concat();
+        UserId::new(auth_type.clone(), stored)
+    }
 }
 
 impl fmt::Debug for Identities {
@@ -168,6 +187,26 @@ impl Identities {
         Some(auth_type.clone())
     }
 
+    /// The users whom somebody may mean by `written`: as it is stored, or as the provider has it.
+    ///
+    /// # Errors
+    /// [`IdentityError::UnknownProvider`]; [`IdentityError::UserIdInvalid`] when no user can have this identifier.
+    pub fn meant(&self, provider: &str, written: &str) -> Result<Vec<UserId>, IdentityError> {
+        let Some((auth_type, entry)) = self.entries.get_key_value(provider) else {
+            let mut known: Vec<&str> = self.entries.keys().map(AuthType::as_str).collect();
+            known.sort_unstable();
+            return Err(IdentityError::UnknownProvider {
+                name: provider.to_owned(),
+                known: known.join(", "),
+            });
+        };
+        let as_stored = UserId::new(auth_type.clone(), written)?;
+        // What is too long with the prefix is stored with it already.
+        let named = entry.stored(auth_type, written).ok();
+        let named = named.filter(|named| *named != as_stored);
+        Ok([Some(as_stored), named].into_iter().flatten().collect())
+    }
+
     /// Who shows `token`.
     ///
     /// # Errors
@@ -178,7 +217,7 @@ impl Identities {
             return Err(IdentityError::rejected("its provider is not configured"));
         };
         let verified = match entry.provider.verify(token).await {
-            Ok(identifier) => UserId::new(auth_type.clone(), identifier).map_err(|error| {
+            Ok(identifier) => entry.stored(auth_type, &identifier).map_err(|error| {
                 // Whoever issued the token, it is of no use here.
                 IdentityError::rejected(error.to_string())
             }),

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::Config;
+use crate::config::InForce;
 use crate::control::{ControlServer, at_desk, socket_path};
 use crate::http::{Current, Front, HttpMetrics, Ops, Readiness, Redirect};
 use crate::service::notify::Manager;
@@ -78,11 +78,12 @@ impl Node {
     /// # Errors
     /// [`NodeError`]: what is wrong, where, and what to do.
     pub async fn start(
-        config: &Config,
+        in_force: &InForce,
         passed: PassedSockets,
         manager: Manager,
         clock: SharedClock,
     ) -> Result<Self, NodeError> {
+        let config = in_force.config();
         // Ports first: they are the quickest to fail, and nothing is to be undone then.
         let ports = Ports::bind(config, passed, &manager)?;
         let socket = socket_path(&config.data_dir)?;
@@ -102,7 +103,7 @@ impl Node {
         let gate = gate.transpose()?;
         let desk = desk(
             &current,
-            facts(config, &ports, &data, &companions, &clock),
+            facts(in_force, &ports, &data, &companions, &clock),
             &clock,
         );
         let control = ControlServer::bind(&socket, at_desk(desk.clone()))?;

@@ -6,6 +6,8 @@
 
 mod contents;
 mod count;
+mod growth;
+mod look_up;
 mod replicated;
 mod reseal;
 mod rotation;
@@ -27,6 +29,8 @@ use crate::identity::UserId;
 use crate::store::{KeychainError, Store, StoreError};
 pub use contents::ShareContents;
 pub use count::ShareCount;
+pub use growth::{GROWTH_TABLE, Growth};
+pub use look_up::KnownShare;
 pub use replicated::{SHARE_DERIVED, SHARE_LOGGED};
 pub use reseal::Resealing;
 use rotation::{Ring, RingInUse, change_keys};

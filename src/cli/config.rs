@@ -10,6 +10,7 @@ use super::Global;
 use super::doctor;
 use super::finding::{Level, worst};
 use crate::config::{Loaded, Origin};
+use crate::desk::Setting;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -102,21 +103,9 @@ fn visible(origin: &Origin) -> &str {
 }
 
 fn show_json(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<()> {
-    let values: Vec<_> = loaded
-        .origins
-        .iter()
-        .map(|origin| {
-            json!({
-                "key": origin.key,
-                "value": origin.value,
-                "source": origin.source.to_string(),
-                "about": origin.doc,
-            })
-        })
-        .collect();
     let document = json!({
         "config_file": loaded.config_file.as_ref().map(|file| file.display().to_string()),
-        "values": values,
+        "values": Setting::all(loaded),
         "notices": loaded.notices,
     });
     serde_json::to_writer_pretty(&mut *out, &document)?;

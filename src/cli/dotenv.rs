@@ -17,41 +17,22 @@ use zeroize::Zeroizing;
 use self::syntax::{Assignment, NotUnderstood};
 use super::files::{Made, private_file, private_folder};
 use crate::config::{
-    Config, ConfigError, Environment, Kind, Loaded, Origin, Overrides, SecretText, Source,
-    docker_names, load_without_file,
+    ConfigError, Environment, Kind, Loaded, Origin, Overrides, SecretText, Source, docker_names,
+    load_without_file,
 };
 
-/// Secrets that are moved to files: the key, the key that names its file, the file's name, where the secret is.
-type Moved = (
-    &'static str,
-    &'static str,
-    &'static str,
-    fn(&Config) -> Option<&SecretText>,
-);
-
-const MOVED: [Moved; 3] = [
-    (
-        "admin.password",
-        "admin.password_file",
-        "admin-password",
-        |config| config.admin.password.as_ref(),
-    ),
+/// Secrets that are moved to files: the key, the key that names its file, the file's name.
+const MOVED: [(&str, &str, &str); 3] = [
+    ("admin.password", "admin.password_file", "admin-password"),
     (
         "identity.telegram.bot_token",
         "identity.telegram.bot_token_file",
         "telegram-bot-token",
-        |config| config.identity.telegram_bot_token.as_ref(),
     ),
     (
         "telemetry.password",
         "telemetry.password_file",
         "telemetry-password",
-        |config| {
-            config
-                .telemetry
-                .as_ref()
-                .map(|telemetry| &telemetry.password)
-        },
     ),
 ];
 
@@ -97,8 +78,12 @@ impl TakeOver {
     pub fn write(&self, target: &Path) -> anyhow::Result<Vec<String>> {
         let folder = target.parent().context("a file needs a folder")?;
         let mut secrets = Vec::new();
-        for (key, _, name, secret) in MOVED {
-            let text = secret(&self.loaded.config).filter(|_| self.origin(key).is_some());
+        for (key, _, name) in MOVED {
+            let text = self
+                .loaded
+                .config
+                .secret(key)
+                .filter(|_| self.origin(key).is_some());
             if let Some(text) = text {
                 let path = folder.join(name);
                 refuse_other(&path, text)?;
@@ -224,7 +209,7 @@ fn name_of(origin: &Origin) -> &str {
 
 /// The key and value as they are written: a secret is the path of its file.
 fn written(origin: &Origin, folder: &Path) -> (String, String) {
-    if let Some((_, file_key, name, _)) = MOVED.iter().find(|(key, ..)| *key == origin.key) {
+    if let Some((_, file_key, name)) = MOVED.iter().find(|(key, ..)| *key == origin.key) {
         return (
             (*file_key).to_owned(),
             quoted(&folder.join(name).display().to_string()),

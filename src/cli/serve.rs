@@ -16,7 +16,7 @@ use super::secret::with_way_out;
 use super::setup::{self, Setup};
 use super::text::remark;
 use crate::clock::SystemClock;
-use crate::config::{Loaded, TlsMode};
+use crate::config::{InForce, TlsMode};
 use crate::node::Node;
 use crate::service::daemon::{self, Daemon, DaemonOptions, Forked};
 use crate::service::notify::Manager;
@@ -57,33 +57,34 @@ pub struct Arguments {
 pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // Before anything else opens files.
     let passed = PassedSockets::take()?;
-    let loaded = global.load()?;
+    let in_force = global.load_in_force()?;
     let Some(pid_file) = arguments.pid_file.as_deref() else {
         let start = Start {
-            loaded,
+            in_force,
             passed,
             account: None,
             background: false,
         };
         return serve(start, &mut on_terminal, || {});
     };
-    serve_as_daemon(loaded, passed, pid_file, arguments)
+    serve_as_daemon(in_force, passed, pid_file, arguments)
 }
 
 /// The same in the background. Returns in the process that started it as well, when the node serves or has failed.
 fn serve_as_daemon(
-    loaded: Loaded,
+    in_force: InForce,
     passed: PassedSockets,
     pid_file: &Path,
     arguments: &Arguments,
 ) -> anyhow::Result<ExitCode> {
     let (user, group) = (arguments.user.as_deref(), arguments.group.as_deref());
     let named = user.is_some() || group.is_some();
-    let data_dir = &loaded.config.data_dir;
+    let config = in_force.config();
+    let data_dir = &config.data_dir;
     let account = named.then(|| Account::for_folder(data_dir, user, group));
     let account = account.transpose()?;
     let log_file = arguments.log_file.as_deref().map(absolute).transpose()?;
-    if log_file.is_none() && loaded.config.log.dir.is_none() {
+    if log_file.is_none() && config.log.dir.is_none() {
         remark("nothing will be logged: set log.dir, or name a file with --log-file");
     }
     let options = DaemonOptions {
@@ -104,7 +105,7 @@ fn serve_as_daemon(
         }
         Forked::Daemon(daemon) => {
             let start = Start {
-                loaded,
+                in_force,
                 passed,
                 account,
                 background: true,
@@ -131,7 +132,7 @@ fn be_daemon(start: Start, daemon: Daemon) -> ExitCode {
 
 /// What a node is started with.
 struct Start {
-    loaded: Loaded,
+    in_force: InForce,
     passed: PassedSockets,
     /// Who it is to be, when somebody was named.
     account: Option<Account>,
@@ -145,7 +146,7 @@ impl Start {
         // The configuration may name low ports.
         match self.account.clone() {
             Some(account) => account.become_it(Keep::LowPorts).map(Some),
-            None => become_owner_keeping(&self.loaded.config.data_dir, Keep::LowPorts),
+            None => become_owner_keeping(&self.in_force.config().data_dir, Keep::LowPorts),
         }
     }
 }
@@ -159,14 +160,14 @@ fn serve(
 ) -> anyhow::Result<ExitCode> {
     let became = start.change_user()?;
     let Start {
-        loaded,
+        in_force,
         passed,
         background,
         ..
     } = start;
-    let config = loaded.config;
-    let mut setup = setup::ensure(&config)?;
-    setup.note_database(&config)?;
+    let config = in_force.config();
+    let mut setup = setup::ensure(config)?;
+    setup.note_database(config)?;
     if background {
         std::env::set_current_dir(&config.data_dir)?;
     }
@@ -178,7 +179,7 @@ fn serve(
     }
     process::protect_memory();
     process::raise_open_files();
-    for notice in loaded.notices {
+    for notice in &in_force.loaded().notices {
         tracing::warn!("{notice}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -188,9 +189,9 @@ fn serve(
         .context("the runtime cannot be started")?;
     runtime.block_on(async {
         let manager = Manager::of_process();
-        let node = Node::start(&config, passed, manager.clone(), clock)
+        let node = Node::start(&in_force, passed, manager.clone(), clock)
             .await
-            .map_err(|error| with_way_out(error, &config))?;
+            .map_err(|error| with_way_out(error, config))?;
         let stop = obey_signals(&node, manager)?;
         tell(&announcement(&setup, &node, &config.tls.mode)?).context("standard output")?;
         let folder = node.folder();

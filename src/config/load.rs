@@ -21,6 +21,8 @@ pub struct Origin {
     pub source: Source,
     /// What the key means, in one line.
     pub doc: &'static str,
+    /// What holds when nobody says anything, where that hangs on nothing else.
+    pub default: Option<&'static str>,
     /// What the value is made of.
     pub(crate) kind: Kind,
 }
@@ -194,6 +196,7 @@ fn origin(resolver: &Resolver<'_>, key: String, known: &Key) -> Origin {
         value,
         source,
         doc: known.doc,
+        default: known.default,
         kind: known.kind,
     }
 }

@@ -15,7 +15,7 @@ use super::settings::{Entry, Raw, Settings};
 use super::{SecretText, check, docker};
 
 /// What stands for a secret wherever values are shown.
-const REDACTED: &str = "(redacted)";
+pub(super) const REDACTED: &str = "(redacted)";
 
 /// The problem has been noted; there is nothing to add.
 #[derive(Clone, Copy, Debug)]

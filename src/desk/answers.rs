@@ -391,6 +391,6 @@ impl NodeStatus {
     }
 }
 
-fn text(moment: Option<Timestamp>) -> Option<String> {
+pub(super) fn text(moment: Option<Timestamp>) -> Option<String> {
     moment.map(|moment| moment.to_string())
 }

@@ -3,8 +3,11 @@
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::{Desk, DeskError};
+use crate::audit::Actor;
+use crate::crypto::{CryptoError, EncryptionSecret};
 use crate::shares::Resealing;
-use crate::store::{Keychain, NodeKeyEntry, RingRow, StoreError};
+use crate::store::{Keychain, KeychainError, NodeKeyEntry, RingRow, StoreError};
 
 /// A key of the ring, or a version of the node's ed25519 key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,5 +111,57 @@ impl From<Resealing> for ResealingStatus {
             done: resealing.done,
             total: resealing.total,
         }
+    }
+}
+
+impl Desk {
+    /// The keys: the ring, and the versions of the node's own.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn keys(&self) -> Result<Vec<KeyEntry>, DeskError> {
+        Ok((self.handles)().store.read(KeyEntry::all).await?)
+    }
+
+    /// Makes a new share key. Requests go on, and older shares are resealed in the background. It comes to its end when the
+    /// caller goes away.
+    ///
+    /// # Errors
+    /// [`DeskError::Keys`].
+    pub async fn rotate_share_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
+        tracing::info!(%actor, "a new share key was asked for");
+        let (shares, secret) = ((self.handles)().shares, self.secret()?);
+        let rotated = tokio::spawn(async move { shares.rotate_key(secret).await });
+        let version = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        tracing::info!(
+            version,
+            "a new share key seals from now on; older shares are resealed in the background"
+        );
+        Ok(NewKey::of_shares(version))
+    }
+
+    /// Makes a new ed25519 key: the node's name in the network changes. It comes to its end when the caller goes away.
+    ///
+    /// # Errors
+    /// [`DeskError::Keys`].
+    pub async fn rotate_node_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
+        tracing::info!(%actor, "a new node key was asked for");
+        let (sessions, secret) = ((self.handles)().sessions, self.secret()?);
+        let former = sessions.public_key();
+        let rotated = tokio::spawn(async move { sessions.rotate_key(secret).await });
+        let new = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        let new = NewKey::of_node(new, former);
+        tracing::warn!(
+            public_key = new.public_key,
+            former = new.former_public_key,
+            "the node has a new public key: tell the network, which knows the former one"
+        );
+        Ok(new)
+    }
+
+    fn secret(&self) -> Result<EncryptionSecret, KeychainError> {
+        let config = &self.facts.in_force.loaded().config;
+        let (file, readable) = (&config.secret_file, config.allow_readable_secret);
+        EncryptionSecret::from_file(file, readable).map_err(|error: CryptoError| error.into())
     }
 }

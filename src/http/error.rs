@@ -295,7 +295,9 @@ impl From<IdentityError> for ApiError {
                 tracing::info!(%error, "a caller was refused");
                 Self::invalid_request(error.to_string())
             }
-            IdentityError::Unavailable { .. } | IdentityError::Configuration { .. } => {
+            IdentityError::Unavailable { .. }
+            | IdentityError::UnknownProvider { .. }
+            | IdentityError::Configuration { .. } => {
                 tracing::error!(%error, "a caller could not be identified");
                 Self::internal()
             }

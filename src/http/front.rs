@@ -139,7 +139,7 @@ impl Front {
 
     /// Counts a connection as open until what is returned is dropped.
     pub(super) fn connected(&self) -> Connection {
-        self.0.metrics.connected()
+        self.shared.metrics.connected()
     }
 
     /// Answers a request that came over a connection from `peer`.

@@ -31,6 +31,10 @@ impl Auth0 {
 }
 
 impl Provider for Auth0 {
+    fn prefix(&self) -> &str {
+        ""
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(self.identify(token))
     }

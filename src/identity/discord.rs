@@ -27,11 +27,15 @@ impl Discord {
             user.email.as_deref(),
             "it gives no access to an email address",
         )?;
-        Ok(format!("discord_{id}"))
+        Ok(id.to_owned())
     }
 }
 
 impl Provider for Discord {
+    fn prefix(&self) -> &str {
+        "discord_"
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(self.identify(token))
     }

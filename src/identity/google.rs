@@ -25,11 +25,15 @@ impl Google {
     async fn identify(&self, token: &str) -> Result<String, IdentityError> {
         let claims = self.0.verify(token).await?;
         claims.verified_email()?;
-        Ok(format!("google_{}", claims.text("sub")?))
+        Ok(claims.text("sub")?.to_owned())
     }
 }
 
 impl Provider for Google {
+    fn prefix(&self) -> &str {
+        "google_"
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(self.identify(token))
     }

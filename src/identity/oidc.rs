@@ -36,7 +36,7 @@ impl Oidc {
             "email" => claims.verified_email()?,
             claim => claims.text(claim)?,
         };
-        Ok(format!("{}{identifier}", self.prefix))
+        Ok(identifier.to_owned())
     }
 }
 
@@ -55,6 +55,10 @@ fn source(config: &config::Oidc) -> Result<Source, IdentityError> {
 }
 
 impl Provider for Oidc {
+    fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(self.identify(token))
     }

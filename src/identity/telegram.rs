@@ -86,7 +86,7 @@ impl Telegram {
             return Err(IdentityError::rejected("its hash is wrong"));
         }
         self.check_age(login.auth_date()?)?;
-        Ok(format!("telegram_{}", login.id()?))
+        Ok(login.id()?.to_string())
     }
 
     fn check_age(&self, auth_date: i64) -> Result<(), IdentityError> {
@@ -103,6 +103,10 @@ impl Telegram {
 }
 
 impl Provider for Telegram {
+    fn prefix(&self) -> &str {
+        "telegram_"
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(std::future::ready(self.identify(token)))
     }

@@ -381,3 +381,33 @@ async fn no_text_holds_a_token_an_identifier_or_an_email() {
         }
     }
 }
+
+#[tokio::test]
+async fn somebody_is_meant_as_stored_or_as_the_provider_has_it() {
+    let (_world, identities) = with_oidc("sub").await;
+    for (provider, written, stored) in [
+        ("google", "12345", &["12345", "google_12345"][..]),
+        (
+            "google",
+            "google_12345",
+            &["google_12345", "google_google_12345"],
+        ),
+        ("x", "42", &["42", "x_42"]),
+        ("discord", "43", &["43", "discord_43"]),
+        ("telegram", "44", &["44", "telegram_44"]),
+        ("auth0", "a@example.com", &["a@example.com"]),
+    ] {
+        let meant = identities.meant(provider, written).unwrap();
+        let found: Vec<&str> = meant.iter().map(UserId::identifier).collect();
+        assert_eq!(found, stored, "{provider}");
+    }
+    let long = "9".repeat(320);
+    assert_eq!(identities.meant("google", &long).unwrap().len(), 1);
+    let unknown = identities.meant("gogle", "1").unwrap_err().to_string();
+    assert!(unknown.contains("'gogle'"), "{unknown}");
+    assert!(unknown.contains("auth0, company, discord, google"), "{unknown}");
+    for written in ["", &"9".repeat(321)] {
+        let refused = identities.meant("google", written).unwrap_err();
+        assert!(matches!(refused, IdentityError::UserIdInvalid { .. }));
+    }
+}

@@ -28,11 +28,15 @@ impl X {
         let answer: Answer = self.0.ask(token).await?;
         let id = answer.data.and_then(|user| user.id);
         let id = present(id.as_deref(), "the provider knows no user by it")?;
-        Ok(format!("x_{id}"))
+        Ok(id.to_owned())
     }
 }
 
 impl Provider for X {
+    fn prefix(&self) -> &str {
+        "x_"
+    }
+
     fn verify<'a>(&'a self, token: &'a str) -> Verification<'a> {
         Box::pin(self.identify(token))
     }

@@ -17,7 +17,7 @@ use super::watch::Watch;
 use crate::admin::{Sessions, Site, SiteParts};
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
-use crate::config::{Config, TlsMode};
+use crate::config::{Config, InForce, TlsMode};
 use crate::desk::{Desk, Facts, Handles, Traffic};
 use crate::http::{ALPN, Current, Front, FrontOptions, HttpMetrics, RateLimit};
 use crate::oko::is_unfinished;
@@ -192,7 +192,7 @@ async fn telemetry(
 
 /// What commands are told that does not change.
 pub(super) fn facts(
-    config: &Config,
+    in_force: &InForce,
     ports: &Ports,
     data: &Data,
     companions: &Companions,
@@ -209,14 +209,15 @@ pub(super) fn facts(
         ops_listen: address(ports.ops.as_ref()),
         redirect_listen: address(ports.redirect.as_ref()),
         certificates: supply.map(|supply| supply.certificates().clone()),
+        reload: companions.reload.clone(),
+        identities: api.identities.clone(),
         unit: Unit::of_process(),
         reports: companions.telemetry.as_ref().map(Telemetry::reports),
         replica: companions.replica.clone(),
-        folders: config.folders(),
+        folders: in_force.config().folders(),
         traffic: companions.traffic.clone(),
         store_metrics: data.store_metrics.clone(),
-        secret_file: config.secret_file.clone(),
-        allow_readable_secret: config.allow_readable_secret,
+        in_force: in_force.clone(),
     }
 }
 

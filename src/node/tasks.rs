@@ -25,6 +25,8 @@ use crate::tls::{Reload, Supply};
 
 /// How often expired sessions are forgotten.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often today's number of shares is noted.
+const GROWTH: Duration = Duration::from_secs(60 * 60);
 /// Pause between two steps of the reseal pass: requests go first.
 const RESEAL_PAUSE: Duration = Duration::from_millis(20);
 /// Pause after a step that failed; doubled each time up to [`RETRY_LONGEST`].
@@ -63,6 +65,7 @@ impl Background {
         let (restored, restores) = watch::channel(0);
         start(Box::pin(reseal(current.clone(), restores)));
         start(Box::pin(sweep(current.clone())));
+        start(Box::pin(note_growth(current.clone())));
         start(Box::pin(daily_backup(current.clone())));
         start(Box::pin(measure(self.watch.desk.clone())));
         start(Box::pin(self.watch.run()));
@@ -123,6 +126,17 @@ async fn sweep(current: Current) {
             Ok(0) => {}
             Ok(count) => tracing::debug!(count, "expired sessions were forgotten"),
             Err(error) => tracing::warn!(%error, "expired sessions could not be forgotten"),
+        }
+    }
+}
+
+/// Notes how many shares there are, for charts of months.
+async fn note_growth(current: Current) {
+    let mut every = tokio::time::interval(GROWTH);
+    loop {
+        every.tick().await;
+        if let Err(error) = current.get().shares.note_growth().await {
+            tracing::warn!(%error, "today's number of key shares could not be noted");
         }
     }
 }

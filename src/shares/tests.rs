@@ -24,7 +24,7 @@ struct House {
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let lock = FolderLock::take(folder.path()).unwrap();
-    let tables = [NODE_TABLES, SHARE_TABLES];
+    let tables = [NODE_TABLES, SHARE_TABLES, GROWTH_TABLE];
     let clock = ManualClock::shared();
     let options = StoreOptions::default();
     let store = Arc::new(
@@ -385,4 +385,50 @@ async fn another_secret_rotates_nothing() {
     let wrong = matches!(error, KeychainError::Crypto(CryptoError::WrongSecret));
     assert!(wrong, "{error}");
     assert_eq!(house.shares.resealing().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_user_is_looked_up_without_a_share_or_a_key() {
+    let house = house().await;
+    let shares = &house.shares;
+    assert_eq!(shares.of_user(&user("a")).await.unwrap(), None);
+    let first = house.clock.now();
+    let register = shares.register(&user("a"), vec![wallet(K, 1)], None);
+    register.await.unwrap();
+    house.clock.advance(Duration::from_secs(60));
+    let second = house.clock.now();
+    let added = shares.register_ed25519(&user("a"), wallet(E, 2), None);
+    added.await.unwrap();
+    let reshared = shares.reshare(&user("a"), vec![wallet(K, 1)], None);
+    reshared.await.unwrap();
+    let known = |curve, registered_at, reshared_at| KnownShare {
+        curve,
+        registered_at,
+        reshared_at,
+        key_version: Some(1),
+    };
+    let expected = vec![known(K, first, Some(second)), known(E, second, None)];
+    let found = shares.of_user(&user("a")).await.unwrap();
+    assert_eq!(found, Some((first, expected)));
+    // A wallet may stand without its share.
+    house.store.write(delete_shares).await.unwrap();
+    let (_, wallets) = shares.of_user(&user("a")).await.unwrap().unwrap();
+    assert!(wallets.iter().all(|wallet| wallet.key_version.is_none()));
+    assert_eq!(shares.of_user(&user("b")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn growth_is_noted_and_read() {
+    let house = house().await;
+    let register = house.shares.register(&user("a"), vec![wallet(K, 1)], None);
+    register.await.unwrap();
+    house.shares.note_growth().await.unwrap();
+    let since = house.clock.now();
+    house.clock.advance(Duration::from_secs(3 * 86_400));
+    house.shares.note_growth().await.unwrap();
+    let growth = house.shares.growth(since).await.unwrap();
+    let shares: Vec<u64> = growth.iter().map(|day| day.count.shares).collect();
+    assert_eq!(shares, [1, 1]);
+    let apart = growth[1].day.since(growth[0].day);
+    assert_eq!(apart, Duration::from_secs(3 * 86_400));
 }

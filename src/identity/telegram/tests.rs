@@ -57,7 +57,7 @@ fn a_login_computed_elsewhere_is_accepted() {
     let login = r#"{"id":4242,"first_name":"Zo\u00eb","last_name":null,"username":"zoe",
         "photo_url":"https:\/\/t.me\/i\/u.jpg","auth_date":"1767225600",
         "hash":"b313633195f90334e456929339dae8f0890947b74b322d933d449afccdf6639f"}"#;
-    assert_eq!(telegram.identify(login).unwrap(), "telegram_4242");
+    assert_eq!(telegram.identify(login).unwrap(), "4242");
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_sign_makes_is_what_telegram_would() {
     let login = sign(&bot_token(), 4242, clock.now());
     let hash = "7e6c0c6e778e83d835ab2db18607d473405bbd669373abe132b2bc17fa8972a8";
     assert!(login.contains(hash), "{login}");
-    assert_eq!(telegram.identify(&login).unwrap(), "telegram_4242");
+    assert_eq!(telegram.identify(&login).unwrap(), "4242");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn values_may_be_texts_or_numbers_and_empty_ones_do_not_count() {
         }
         assert_eq!(
             telegram.identify(&signed(login)).unwrap(),
-            "telegram_4242",
+            "4242",
             "{changes}"
         );
     }
@@ -95,7 +95,7 @@ fn values_may_be_texts_or_numbers_and_empty_ones_do_not_count() {
 fn a_whole_float_is_shown_as_javascript_shows_it() {
     let (_, telegram) = telegram();
     let login = r#"{"id":4242.0,"auth_date":1767225600,"hash":"7e6c0c6e778e83d835ab2db18607d473405bbd669373abe132b2bc17fa8972a8"}"#;
-    assert_eq!(telegram.identify(login).unwrap(), "telegram_4242");
+    assert_eq!(telegram.identify(login).unwrap(), "4242");
 }
 
 #[test]
@@ -254,6 +254,6 @@ proptest! {
     fn every_signed_login_is_accepted(id in any::<u64>(), age in 0_u64..=86_400) {
         let (clock, telegram) = telegram();
         let login = sign(&bot_token(), id, clock.now().minus(Duration::from_secs(age)));
-        prop_assert_eq!(telegram.identify(&login).unwrap(), format!("telegram_{id}"));
+        prop_assert_eq!(telegram.identify(&login).unwrap(), id.to_string());
     }
 }
