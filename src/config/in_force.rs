@@ -183,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
         write(&file, "4711:first");
-        let text = "[identity.telegram]\nbot_token_file = \"token\"\n";
+        let text = "[identity.telegram]\nbot_token_file = \"./token\"\n";
         let in_force = of(folder.path(), text);
         write(&file, "4711:second");
         let key = "identity.telegram.bot_token".to_owned();

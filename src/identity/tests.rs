@@ -405,7 +405,10 @@ async fn somebody_is_meant_as_stored_or_as_the_provider_has_it() {
     assert_eq!(identities.meant("google", &long).unwrap().len(), 1);
     let unknown = identities.meant("gogle", "1").unwrap_err().to_string();
     assert!(unknown.contains("'gogle'"), "{unknown}");
-    assert!(unknown.contains("auth0, company, discord, google"), "{unknown}");
+    assert!(
+        unknown.contains("auth0, company, discord, google"),
+        "{unknown}"
+    );
     for written in ["", &"9".repeat(321)] {
         let refused = identities.meant("google", written).unwrap_err();
         assert!(matches!(refused, IdentityError::UserIdInvalid { .. }));

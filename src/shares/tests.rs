@@ -392,14 +392,15 @@ async fn a_user_is_looked_up_without_a_share_or_a_key() {
     let house = house().await;
     let shares = &house.shares;
     assert_eq!(shares.of_user(&user("a")).await.unwrap(), None);
+    let a = user("a");
     let first = house.clock.now();
-    let register = shares.register(&user("a"), vec![wallet(K, 1)], None);
+    let register = shares.register(&a, vec![wallet(K, 1)], None);
     register.await.unwrap();
     house.clock.advance(Duration::from_secs(60));
     let second = house.clock.now();
-    let added = shares.register_ed25519(&user("a"), wallet(E, 2), None);
+    let added = shares.register_ed25519(&a, wallet(E, 2), None);
     added.await.unwrap();
-    let reshared = shares.reshare(&user("a"), vec![wallet(K, 1)], None);
+    let reshared = shares.reshare(&a, vec![wallet(K, 1)], None);
     reshared.await.unwrap();
     let known = |curve, registered_at, reshared_at| KnownShare {
         curve,
@@ -420,7 +421,8 @@ async fn a_user_is_looked_up_without_a_share_or_a_key() {
 #[tokio::test]
 async fn growth_is_noted_and_read() {
     let house = house().await;
-    let register = house.shares.register(&user("a"), vec![wallet(K, 1)], None);
+    let a = user("a");
+    let register = house.shares.register(&a, vec![wallet(K, 1)], None);
     register.await.unwrap();
     house.shares.note_growth().await.unwrap();
     let since = house.clock.now();
