@@ -25,10 +25,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-pub use answers::{
-    BackupEntry, CertificateStatus, Counts, NodeStatus, Restored, SharesOf, VerifiedFile,
-};
-pub use certificate::Renewal;
+pub use answers::{BackupEntry, Counts, NodeStatus, Restored, SharesOf, VerifiedFile};
+pub use certificate::{CertificateStatus, Renewal};
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
 };

@@ -19,6 +19,7 @@ mod export;
 mod files;
 mod folder;
 mod keychain;
+mod metrics;
 mod readers;
 mod replace;
 mod replication;
@@ -44,13 +45,13 @@ pub use files::{
 };
 pub use folder::{FolderLock, Holder};
 pub use keychain::{Keychain, KeychainError, Lock, NodeKeyEntry, OpenKeys, RingRow, Unlocked};
+pub use metrics::StoreMetrics;
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
 pub use replication::{OnOutage, ReplicaStanding, Replication, Wait};
 pub use tables::STORE_LOGGED;
 pub use timeline::{Timeline, Timelines};
 pub use way_down::{WayDown, migrate_down, schema_text, steps_down};
-pub use writer::StoreMetrics;
 use writer::{Giver, Shipping, Writer};
 
 /// The tables of this room, the first migration of every database.

@@ -240,7 +240,7 @@ impl Backups {
             Ok(read) => read,
         };
         let since = timeline.map(|timeline| timeline.started_at);
-        let health = Health::of(&records, since, known);
+        let health = Health::of(&records, since, self.folder(), known);
         let newest = records
             .iter()
             .find(|record| record.status == Status::Completed);

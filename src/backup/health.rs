@@ -1,5 +1,6 @@
 //! How backups and the live file stand: for the network's monitor, for metrics, for people.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -39,8 +40,13 @@ pub(super) struct Known {
 
 impl Health {
     /// What the history (newest first) tells, beside what is `known`. `since` is when the data began to live as it does
-    /// now, at a restore or with the node.
-    pub(super) fn of(records: &[Record], since: Option<Timestamp>, known: Known) -> Self {
+    /// now, at a restore or with the node; `folder` is where backups are kept.
+    pub(super) fn of(
+        records: &[Record],
+        since: Option<Timestamp>,
+        folder: &Path,
+        known: Known,
+    ) -> Self {
         // What a restore saves may be damaged, and that is why it was restored; a backup that failed before it failed of
         // the data that was replaced.
         let attempt = records.iter().find(|record| {
@@ -48,9 +54,12 @@ impl Health {
                 && record.status != Status::InProgress
                 && since.is_none_or(|since| record.created_at >= since)
         });
-        // One from before a rollback is of a newer schema, which this program may not read.
+        // One from before a rollback is of a newer schema, which this program may not read. One that was restored from
+        // somewhere else is the operator's own, who may take it away again.
         let completed = records.iter().find(|record| {
-            record.status == Status::Completed && record.kind != Kind::BeforeRollback
+            record.status == Status::Completed
+                && record.kind != Kind::BeforeRollback
+                && (record.path.starts_with(folder) || record.path.is_file())
         });
         let failure = attempt
             .filter(|record| record.status == Status::Failed)
@@ -201,6 +210,10 @@ mod tests {
         }
     }
 
+    fn of(records: &[Record], since: Option<Timestamp>, known: Known) -> Health {
+        Health::of(records, since, Path::new("/nowhere"), known)
+    }
+
     fn known() -> Known {
         Known::default()
     }
@@ -213,11 +226,11 @@ mod tests {
             unnoted: Some("full".into()),
             ..known()
         };
-        let health = Health::of(&good, None, full.clone());
+        let health = of(&good, None, full.clone());
         assert!(!health.checked && health.latest.is_some());
         assert_eq!(health.failure.as_deref(), Some("full"));
-        assert_eq!(Health::of(&good, None, health.known()), health);
-        let well = Health::of(&good, None, known());
+        assert_eq!(of(&good, None, health.known()), health);
+        let well = of(&good, None, known());
         assert!(well.checked);
         let unreadable = well.without_history(known(), &StoreError::Damaged("page 7".into()));
         assert!(!unreadable.checked && unreadable.latest == well.latest);
@@ -242,32 +255,38 @@ mod tests {
         let gone = record(Status::Completed, Kind::Manual, "/nowhere/x.db".into());
         let running = record(Status::InProgress, Kind::Manual, there.path().into());
 
-        assert_eq!(Health::of(&[], None, known()), Health::default());
+        assert_eq!(of(&[], None, known()), Health::default());
         // An off-site copy that failed is told of, and the backup itself is good.
         let stayed = Record {
             hook_error: Some("no route".into()),
             ..good.clone()
         };
-        let health = Health::of(&[stayed, good.clone()], None, known());
+        let health = of(&[stayed, good.clone()], None, known());
         assert!(health.checked && health.failure.is_none());
         assert_eq!(health.hook_failure.as_deref(), Some("no route"));
-        let health = Health::of(&[running.clone(), good.clone()], None, known());
+        let health = of(&[running.clone(), good.clone()], None, known());
         assert!(health.checked && health.latest == Some(good.updated_at));
-        assert!(Health::of(&[saved, good.clone()], None, known()).checked);
-        let health = Health::of(&[failed.clone(), good.clone()], None, known());
+        assert!(of(&[saved, good.clone()], None, known()).checked);
+        let health = of(&[failed.clone(), good.clone()], None, known());
         assert!(!health.checked && health.latest.is_some());
         assert_eq!(health.failure.as_deref(), Some("full"));
-        assert!(!Health::of(&[gone], None, known()).checked);
+        assert!(!of(&[gone], None, known()).checked);
+        // Not in the folder: what was restored from it says nothing when it is taken away.
+        let elsewhere = record(Status::Completed, Kind::Manual, "/elsewhere/x.db".into());
+        let health = of(std::slice::from_ref(&elsewhere), None, known());
+        assert_eq!(health, Health::default());
+        let health = of(&[elsewhere, good.clone()], None, known());
+        assert!(health.checked && health.latest == Some(good.updated_at));
         let damaged = Known {
             damage: Some("page 7".into()),
             ..known()
         };
-        assert!(!Health::of(std::slice::from_ref(&good), None, damaged).checked);
+        assert!(!of(std::slice::from_ref(&good), None, damaged).checked);
 
         let since = |millis| Some(Timestamp::from_millis(millis));
         let records = [failed, good];
-        assert!(!Health::of(&records, since(5), known()).checked);
+        assert!(!of(&records, since(5), known()).checked);
         // What failed before a restore failed of other data; what was good is what was restored.
-        assert!(Health::of(&records, since(6), known()).checked);
+        assert!(of(&records, since(6), known()).checked);
     }
 }

@@ -212,4 +212,8 @@ pub struct RestoreReport {
     pub migrated_from: Option<usize>,
     /// Whether it was rewrapped under today's encryption secret.
     pub rewrapped: bool,
+    /// The node's public key in the database before; absent when there was none or it cannot be read.
+    pub public_key_before: Option<[u8; 32]>,
+    /// The node's public key in the backup.
+    pub public_key: [u8; 32],
 }

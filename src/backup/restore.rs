@@ -18,7 +18,7 @@ use super::{
     BackupError, Keeper, Kind, Progress, Record, RestoreReport, RestoreRequest, Status, Summary,
 };
 use crate::store::{
-    DATABASE_FILE, FolderLock, OpenKeys, StoreError, Timeline, Timelines, WritesPaused,
+    DATABASE_FILE, FolderLock, Keychain, OpenKeys, StoreError, Timeline, Timelines, WritesPaused,
     open_read_only,
 };
 
@@ -128,6 +128,7 @@ impl Keeper {
             ..Record::begin(Uuid::nil(), Kind::Manual, request.path.clone(), now)
         };
         let before = self.summary(&folder);
+        let public_key_before = self.public_key(&folder).await.ok().flatten();
         let report = RestoreReport {
             path: request.path.clone(),
             // Where there is no database, or one that cannot be read, there is nothing to compare.
@@ -139,6 +140,8 @@ impl Keeper {
             timeline: None,
             migrated_from: (candidate.schema < known).then_some(candidate.schema),
             rewrapped: candidate.rewrapped,
+            public_key_before,
+            public_key: candidate.keys.node_key.public_key(),
         };
         let in_place = folder.node_id()?;
         Ok(PreparedRestore {
@@ -156,6 +159,16 @@ impl Keeper {
     pub async fn holds_nothing(&self, folder: &FolderLock) -> bool {
         let summary = self.summary(folder).await;
         summary.is_ok_and(|summary| (summary.users, summary.shares) == (0, 0))
+    }
+
+    /// The node's public key in the database of a folder.
+    async fn public_key(&self, folder: &FolderLock) -> Result<Option<[u8; 32]>, BackupError> {
+        let database = folder.path().join(DATABASE_FILE);
+        self.in_background(move || {
+            let keys = Keychain(&open_read_only(&database)?).node_keys()?;
+            Ok(keys.last().map(|key| key.public_key))
+        })
+        .await
     }
 
     /// What is in the database of a folder.

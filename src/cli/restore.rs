@@ -172,6 +172,11 @@ fn would_change(restored: &Restored) -> String {
             "the backup is of an earlier encryption secret and would be rewrapped".to_owned(),
         );
     }
+    lines.extend(
+        restored.new_public_key.as_ref().map(|key| {
+            format!("the node's public key would be {key}, and the network knows today's")
+        }),
+    );
     lines.join("\n")
 }
 
@@ -189,6 +194,9 @@ fn has_changed(restored: &Restored) -> String {
         let text = "it was of an earlier encryption secret and was rewrapped under today's";
         lines.push(text.to_owned());
     }
+    lines.extend(restored.new_public_key.as_ref().map(|key| {
+        format!("the node's public key is now {key}; tell the network, which knows the one before, or rotate it again")
+    }));
     let safety = restored.safety.as_ref();
     lines.extend(safety.map(|path| format!("the data until now is kept in {path}")));
     let doubt = restored.safety_error.as_ref();
@@ -267,6 +275,8 @@ mod tests {
             timeline: None,
             migrated_from: None,
             rewrapped: false,
+            public_key_before: Some([1; 32]),
+            public_key: [1; 32],
         }
     }
 
@@ -302,6 +312,7 @@ mod tests {
         report.timeline = Some(Uuid::nil());
         report.migrated_from = Some(3);
         report.rewrapped = true;
+        report.public_key = [0xab; 32];
         let text = has_changed(&report.clone().into());
         for part in [
             "restored: /b/ksnode-1.db",
@@ -310,11 +321,13 @@ mod tests {
             "kept in /b/before.db",
             "could not be verified: page 7",
             "a new timeline began: 00000000",
+            "public key is now abababab",
         ] {
             assert!(text.contains(part), "{part:?} is missing: {text}");
         }
         let text = would_change(&report.into());
         assert!(text.contains("would be migrated") && text.contains("would be rewrapped"));
+        assert!(text.contains("public key would be abababab"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -281,8 +281,27 @@ fn announcement(setup: &Setup, node: &Node, tls: &TlsMode) -> anyhow::Result<Str
 
 /// An address as a browser on this machine would be given it.
 fn url(scheme: &str, mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
     format!("{scheme}://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_for_all_is_shown_as_one_that_a_browser_takes() {
+        for (bound, shown) in [
+            ("0.0.0.0:1", "http://127.0.0.1:1"),
+            ("[::]:1", "http://[::1]:1"),
+            ("192.0.2.1:1", "http://192.0.2.1:1"),
+            ("[2001:db8::1]:1", "http://[2001:db8::1]:1"),
+        ] {
+            assert_eq!(url("http", bound.parse().unwrap()), shown);
+        }
+    }
 }

@@ -4,13 +4,13 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::certificate::CertificateStatus;
 use super::health::{BackupHealth, DiskStatus, LoggedStatus, ServiceStatus, TelemetryStatus};
 use super::keys::ResealingStatus;
 use super::replica::ReplicaState;
 use crate::backup::{Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::shares::ShareCount;
-use crate::tls::{CertificateFacts, CertificateSource};
 
 /// What a database holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +154,9 @@ pub struct Restored {
     pub migrated_from: Option<usize>,
     /// Whether it was rewrapped under today's encryption secret.
     pub rewrapped: bool,
+    /// The node's public key in the backup, when it is another one than today's: the network knows today's.
+    #[serde(default)]
+    pub new_public_key: Option<String>,
 }
 
 impl From<RestoreReport> for Restored {
@@ -169,6 +172,10 @@ impl From<RestoreReport> for Restored {
             timeline: report.timeline,
             migrated_from: report.migrated_from,
             rewrapped: report.rewrapped,
+            new_public_key: report
+                .public_key_before
+                .filter(|before| *before != report.public_key)
+                .map(|_| hex::encode(report.public_key)),
         }
     }
 }
@@ -263,79 +270,6 @@ impl From<ShareCount> for SharesOf {
             curve: count.curve.as_str().to_owned(),
             shares: count.shares,
         }
-    }
-}
-
-/// The certificate that clients are shown, and attempts to replace it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CertificateStatus {
-    /// Where it came from: `files`, `self-signed`, `acme`; `fallback`, made by the node until the
-    /// authority issues one.
-    pub source: String,
-    /// The names and addresses it is for.
-    pub names: Vec<String>,
-    /// Who issued it.
-    pub issuer: String,
-    /// The beginning of its time.
-    pub not_before: String,
-    /// The end of its time.
-    pub not_after: String,
-    /// Whole days until then; negative after it.
-    pub days_left: i64,
-    /// How it stands in its time: `good`; `due`, with less than a third of its lifetime left; `urgent`, with less than a
-    /// tenth; `expired`; `early`, before its beginning.
-    pub standing: String,
-    /// SHA-256 of the certificate.
-    pub sha256: String,
-    /// When it was last tried to have another one, or this one was had.
-    pub last_attempt: Option<String>,
-    /// When it will be tried again, where that is known.
-    pub next_attempt: Option<String>,
-    /// Why the last attempt failed.
-    pub error: Option<String>,
-}
-
-impl CertificateStatus {
-    /// What is known of a certificate at `now`.
-    pub fn new(facts: &CertificateFacts, now: Timestamp) -> Self {
-        Self {
-            source: facts.source.as_str().to_owned(),
-            names: facts.names.clone(),
-            issuer: facts.issuer.clone(),
-            not_before: facts.not_before.to_string(),
-            not_after: facts.not_after.to_string(),
-            days_left: facts.days_left(now),
-            standing: facts.standing(now).as_str().to_owned(),
-            sha256: hex::encode(facts.fingerprint),
-            last_attempt: text(facts.last_attempt),
-            next_attempt: text(facts.next_attempt),
-            error: facts.last_error.clone(),
-        }
-    }
-
-    /// What is wrong with it, for people.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
-        let time = match self.standing.as_str() {
-            "good" => None,
-            "early" => Some(format!(
-                "the certificate's time begins at {} only, or this machine's clock is wrong",
-                self.not_before
-            )),
-            "expired" => Some(format!("the certificate has expired ({})", self.not_after)),
-            _ => Some(format!(
-                "the certificate expires in {} days ({}) and has not been renewed",
-                self.days_left, self.not_after
-            )),
-        };
-        let none = self.source == CertificateSource::Fallback.as_str();
-        let fallback = none.then(|| {
-            "no authority has issued a certificate yet: clients are shown one that the node made for itself"
-                .to_owned()
-        });
-        let failed = if none { "be had" } else { "be replaced" };
-        let error = self.error.as_ref();
-        let error = error.map(|error| format!("the certificate could not {failed}: {error}"));
-        time.into_iter().chain(fallback).chain(error)
     }
 }
 

@@ -2,21 +2,16 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acknowledger::Acknowledger;
 use super::checkpoint::Checkpointer;
 use super::readers::Readers;
-use super::{ReplicaStanding, StoreError, Wait};
+use super::{ReplicaStanding, StoreError, StoreMetrics, Wait};
 use crate::clock::SharedClock;
 
 /// Jobs that share one commit at most. More would lengthen the wait of the first one for little: at 128 rows a
@@ -100,57 +95,6 @@ pub(super) enum Giver {
     Pause,
     /// What keeps the change log.
     Log,
-}
-
-/// What the store counts. Cheap to clone: it outlives a database that a restore replaces.
-#[derive(Clone, Debug)]
-pub struct StoreMetrics {
-    waiting: Gauge<i64, AtomicI64>,
-    batch: Histogram,
-    failures: Counter,
-    done: Counter,
-}
-
-impl Default for StoreMetrics {
-    fn default() -> Self {
-        Self {
-            waiting: Gauge::default(),
-            batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
-            failures: Counter::default(),
-            done: Counter::default(),
-        }
-    }
-}
-
-impl StoreMetrics {
-    /// Adds them to `registry`.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "store_writes_waiting",
-            "Writes in the writer's queue",
-            self.waiting.clone(),
-        );
-        registry.register(
-            "store_batch_writes",
-            "Writes that shared one commit",
-            self.batch.clone(),
-        );
-        registry.register(
-            "store_commit_failures",
-            "Commits that failed: their writes were undone and not acknowledged",
-            self.failures.clone(),
-        );
-        registry.register(
-            "store_writes",
-            "Writes that were committed",
-            self.done.clone(),
-        );
-    }
-
-    /// Writes that were committed until now.
-    pub fn writes(&self) -> u64 {
-        self.done.get()
-    }
 }
 
 impl Writer {

@@ -292,3 +292,28 @@ fn a_folder_of_another_user_is_left_alone() {
     );
     assert!(!setup.data("backups").exists());
 }
+
+/// Whoever moves a node brings its backup along, and takes it away again.
+#[test]
+fn what_was_restored_from_elsewhere_may_be_removed() {
+    let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let setup = Setup::new(old.path());
+    let node = setup.start();
+    register(&node, 1..=2);
+    let made = backup(&setup);
+    assert!(node.stop().success());
+    let brought = new.path().join("brought.db");
+    std::fs::copy(made, &brought).unwrap();
+    let moved = Setup::new(new.path()).env("KSNODE_BACKUP__AT", "");
+    std::fs::create_dir_all(moved.data("")).unwrap();
+    std::fs::copy(setup.data("secret"), moved.data("secret")).unwrap();
+    printed(&moved.run(&["restore", brought.to_str().unwrap(), "--yes"]));
+    std::fs::remove_file(&brought).unwrap();
+    let node = moved.start();
+    assert!(has_user(&node, 2));
+    let status = document(&moved.run(&["status", "--json"]));
+    assert_eq!(
+        (&status["well"], &status["problems"]),
+        (&json!(true), &json!([]))
+    );
+}

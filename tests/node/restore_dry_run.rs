@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::operator::{backup, document, listed, name, register};
+use crate::operator::{backup, document, listed, name, printed, register};
 use crate::support::{Setup, wait_for};
 
 /// Name, size and time of every file of the database and of every backup.
@@ -84,4 +84,26 @@ fn it_tells_what_would_be_lost_and_changes_nothing() {
     assert_eq!(done, found);
     assert_eq!(run(&setup, &path, "--dry-run")["lost_seconds"], 0);
     drop(node);
+}
+
+#[test]
+fn it_tells_that_the_public_key_changes() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = Setup::new(home.path());
+    let node = setup.start();
+    register(&node, 1..=1);
+    let path = backup(&setup);
+    assert_eq!(
+        run(&setup, &path, "--dry-run")["new_public_key"],
+        Value::Null
+    );
+    let name_of = || node.get("/status").json()["ks_node_public_key"].clone();
+    let old = name_of();
+    assert!(setup.run(&["key", "rotate", "node"]).status.success());
+    assert_ne!(name_of(), old);
+    assert_eq!(run(&setup, &path, "--dry-run")["new_public_key"], old);
+    let text = printed(&setup.run(&["restore", name(&path), "--yes"]));
+    let told = format!("the node's public key is now {}", old.as_str().unwrap());
+    assert!(text.contains(&told), "{text}");
+    assert_eq!(name_of(), old);
 }

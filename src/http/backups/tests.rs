@@ -171,6 +171,8 @@ fn answers_are_spelt_as_each_generation_does() {
         timeline: Some(Uuid::nil()),
         migrated_from: None,
         rewrapped: false,
+        public_key_before: None,
+        public_key: [1; 32],
     };
     let restored = RestoreData {
         dump_path: "one.db".into(),
