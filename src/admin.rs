@@ -17,17 +17,24 @@ mod forgery;
 mod form;
 mod jobs;
 mod login;
+mod pacing;
 mod pages;
 mod password;
+mod readable;
 mod route;
+mod second_factor;
 mod session;
 mod site;
 mod visitor;
 
-pub use administrator::{AdminError, Administrator, FIRST_PASSWORD_FILE, HASH_FILE};
+pub use administrator::{
+    AdminError, Administrator, FIRST_PASSWORD_FILE, HASH_FILE, SHORTEST_PASSWORD, keep_password,
+};
 use error::PageError;
 pub use jobs::{JobFacts, Jobs, Outcome};
 pub use password::PasswordHash;
+pub use readable::readable;
+pub use second_factor::{Ring, SECOND_FACTOR_FILE, SecondFactor, remove_second_factor};
 pub use session::{Flash, SessionFacts, Sessions};
-pub use site::{Answer, Rooms, Site, SiteParts};
+pub use site::{Access, Answer, Rooms, Site, SiteParts};
 pub use visitor::{Visitor, Way};

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 the command line is wrong, 3 an upgrade is a rollback (`upgrade-check`), 78 (`EX_CONFIG` of sysexits) the configuration is
 //! wrong, which service managers are told not to answer with a restart.
 
+pub mod admin;
 pub mod backup;
 pub mod completions;
 pub mod config;
@@ -153,6 +154,9 @@ pub enum Command {
     /// Give this node's data to another one
     #[command(subcommand)]
     Export(export::Command),
+    /// Set the administrator's password, and end what lets somebody into the admin page
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Make a bearer token to try the node by hand
     #[command(subcommand)]
     Token(token::Command),
@@ -198,6 +202,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,
         Some(Command::Replica(command)) => return replica::run(&cli.global, command),
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
+        Some(Command::Admin(command)) => admin::run(&cli.global, command)?,
         Some(Command::Token(command)) => token::run(&cli.global, command)?,
         Some(Command::Secret(command)) => secret::run(&cli.global, command)?,
         Some(Command::Key(command)) => key::run(&cli.global, command)?,

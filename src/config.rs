@@ -13,6 +13,7 @@
 //! them, `places` knows the folders, `check` the rules of single values, `secret` files with secrets, `resolve` and
 //! `build` make the result.
 
+mod admin_page;
 mod build;
 mod check;
 mod docker;
@@ -363,6 +364,13 @@ pub struct Admin {
     /// The administrator's password, when one is configured. (One that `ksnode init` made is no configuration: see
     /// [`crate::admin`].)
     pub password: Option<SecretText>,
+    /// Whether there is the admin page. Default yes.
+    pub enabled: bool,
+    /// The networks that may use the page; none lets everybody. Default none.
+    pub allow: Vec<IpNet>,
+    /// Where the page is served in place of the API's listener; `None` (written as an empty text, or without a page) serves
+    /// it there. Default there.
+    pub listen: Option<SocketAddr>,
 }
 
 /// `[log]`

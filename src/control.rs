@@ -19,6 +19,7 @@ mod client;
 mod counter;
 mod protocol;
 mod server;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use client::Client;
 pub use counter::at_desk;
 pub use protocol::{Event, PhaseStep, Request, RotatedKey};
 pub use server::{Answerer, ControlServer, Work};
+pub use sessions::{AccessChanged, SessionItem};
 
 /// The socket's name in the data folder.
 pub const SOCKET_FILE: &str = "control.sock";

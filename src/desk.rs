@@ -111,6 +111,10 @@ pub struct Facts {
     pub ops_listen: Option<SocketAddr>,
     /// Where plain HTTP is redirected to https.
     pub redirect_listen: Option<SocketAddr>,
+    /// Where the admin page is served by itself.
+    pub admin_listen: Option<SocketAddr>,
+    /// The admin page's address for a browser, when there is a page.
+    pub admin_page: Option<String>,
     /// The replica, when there is one.
     pub replica: Option<Replica>,
     /// The certificate in use, when the API is served over TLS.
@@ -338,6 +342,8 @@ impl Desk {
             listen: facts.listen.iter().map(ToString::to_string).collect(),
             ops_listen: facts.ops_listen.map(|address| address.to_string()),
             redirect_listen: facts.redirect_listen.map(|address| address.to_string()),
+            admin_listen: facts.admin_listen.map(|address| address.to_string()),
+            admin_page: facts.admin_page.clone(),
             certificate: self.certificate(),
             key_shares,
             database_error,

@@ -26,10 +26,12 @@ mod object;
 mod ops;
 mod rate_limit;
 mod redirect;
+mod request;
 mod routes;
 mod status;
 mod v1;
 mod v2;
+mod watched;
 mod way;
 mod wire;
 

@@ -33,11 +33,12 @@ use crate::service::sockets::PassedSockets;
 use crate::store::FolderLock;
 use crate::tls::{Gate, Reload};
 use assembly::{
-    Companions, Data, Ends, background, desk, facts, front_options, gate, registry, site,
+    Companions, Data, Ends, access, background, desk, facts, front_options, fronts, gate, registry,
+    site,
 };
 pub use error::NodeError;
 pub use open::{Opened, fetch_replica, lock, open, open_existing, restore_stopped};
-use ports::{Ports, run_api, run_ops, run_redirect};
+use ports::{ADMIN_CONNECTIONS, Ports, run_api, run_ops, run_redirect};
 pub use rollback::{RollbackError, rollback_stopped};
 pub use schema::{LOGGED, MIGRATIONS, OLDEST_SCHEMA, WAYS_DOWN};
 use tasks::Background;
@@ -57,6 +58,8 @@ pub struct Node {
     control: ControlServer,
     current: Current,
     front: Front,
+    /// The admin page's, where it has a listener of its own.
+    admin: Option<Front>,
     ops: Ops,
     readiness: Readiness,
     ports: Ports,
@@ -106,8 +109,10 @@ impl Node {
             facts(in_force, &ports, &data, &companions, &clock),
             &clock,
         );
-        let control = ControlServer::bind(&socket, at_desk(desk.clone()))?;
-        let front = front.beside(site(&current, &desk, &clock));
+        let access = access(config, &current, &clock);
+        let control = ControlServer::bind(&socket, at_desk(desk.clone(), access.clone()))?;
+        let site = site(config, access, desk.clone(), &clock);
+        let (front, admin) = fronts(front, site, ports.admin.is_some());
         let reload = companions.reload.clone();
         let readiness = Readiness::default();
         let watch = Watch {
@@ -125,6 +130,7 @@ impl Node {
             control,
             ops: Ops::new(current.clone(), readiness.clone(), registry),
             front,
+            admin,
             background: background(config, data, companions, watch, ends, clock),
             current,
             readiness,
@@ -147,6 +153,11 @@ impl Node {
     /// Whether it is served over TLS.
     pub fn is_secure(&self) -> bool {
         self.gate.is_some()
+    }
+
+    /// Where the admin page is served by itself.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        ports::address(self.ports.admin.as_ref())
     }
 
     /// Where metrics and health are served.
@@ -186,6 +197,15 @@ impl Node {
             &self.front,
             &stop,
         );
+        let pages = self.ports.admin.zip(self.admin).map(|(listener, front)| {
+            run_api(
+                vec![listener],
+                self.gate.as_ref(),
+                ADMIN_CONNECTIONS,
+                &front,
+                &stop,
+            )
+        });
         // Before the tasks: one of them tells the manager more.
         self.manager.ready("serving");
         let background = self.background.start(&stop);
@@ -196,9 +216,13 @@ impl Node {
             seconds = self.deadline.as_secs(),
             "stopping: requests under way may finish"
         );
-        let finished = tokio::time::timeout(self.deadline, serving.wait())
-            .await
-            .is_ok();
+        let served = async {
+            serving.wait().await;
+            if let Some(pages) = pages {
+                pages.wait().await;
+            }
+        };
+        let finished = tokio::time::timeout(self.deadline, served).await.is_ok();
         if !finished {
             tracing::warn!("requests were still under way at the deadline and are cut off");
         }

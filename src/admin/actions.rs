@@ -3,6 +3,8 @@
 //! What cannot be undone, or decides who comes in, asks for the password again: whoever finds a browser open can look, and
 //! not restore.
 
+mod account;
+
 use std::path::PathBuf;
 
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use super::jobs::Outcome;
 use super::pages::{Page, Visit};
 use super::session::Flash;
 use super::site::{Answer, Rooms};
-use super::{AdminError, PageError, login, route};
+use super::{PageError, login, route};
 use crate::audit::Actor;
 use crate::backup::RestoreRequest;
 
@@ -36,6 +38,16 @@ pub(super) enum Action {
     ResyncReplica,
     /// Compare the replica.
     VerifyReplica,
+    /// Set another password. Fields: `password`, `new`, `again`.
+    ChangePassword,
+    /// Begin to set up the second factor, or a new one. Field: `password`.
+    BeginSecondFactor,
+    /// Set it up. Field: `code`, the app's first.
+    ConfirmSecondFactor,
+    /// Take it away. Field: `password`.
+    DropSecondFactor,
+    /// Make new codes for the paper. Field: `password`.
+    RenewPaperCodes,
     /// End another session.
     RevokeSession(String),
     /// End all other sessions.
@@ -54,6 +66,11 @@ impl Action {
             ["backups", id, "restore"] => Self::RestoreBackup(route::id(id)?),
             ["replication", "resync"] => Self::ResyncReplica,
             ["replication", "verify"] => Self::VerifyReplica,
+            ["account", "password"] => Self::ChangePassword,
+            ["account", "second-factor", "begin"] => Self::BeginSecondFactor,
+            ["account", "second-factor", "confirm"] => Self::ConfirmSecondFactor,
+            ["account", "second-factor", "drop"] => Self::DropSecondFactor,
+            ["account", "second-factor", "codes"] => Self::RenewPaperCodes,
             ["account", "sessions", "revoke-others"] => Self::RevokeOthers,
             ["account", "sessions", name, "revoke"] if is_name(name) => {
                 Self::RevokeSession(name.to_owned())
@@ -64,7 +81,14 @@ impl Action {
 
     /// Whether its form asks for the password.
     pub(super) fn needs_password(&self) -> bool {
-        matches!(self, Self::RestoreBackup(_))
+        matches!(
+            self,
+            Self::RestoreBackup(_)
+                | Self::ChangePassword
+                | Self::BeginSecondFactor
+                | Self::DropSecondFactor
+                | Self::RenewPaperCodes
+        )
     }
 
     /// The page that its form stands on.
@@ -77,7 +101,13 @@ impl Action {
             | Self::CompareBackup(_)
             | Self::RestoreBackup(_) => Page::Backups,
             Self::ResyncReplica | Self::VerifyReplica => Page::Replication,
-            Self::RevokeSession(_) | Self::RevokeOthers => Page::Account,
+            Self::ChangePassword
+            | Self::BeginSecondFactor
+            | Self::ConfirmSecondFactor
+            | Self::DropSecondFactor
+            | Self::RenewPaperCodes
+            | Self::RevokeSession(_)
+            | Self::RevokeOthers => Page::Account,
         }
     }
 }
@@ -87,6 +117,8 @@ impl Action {
 pub(super) struct Asked<'a> {
     pub(super) form: &'a Form,
     pub(super) visit: &'a Visit,
+    /// What the browser calls itself.
+    pub(super) agent: &'a str,
 }
 
 impl Asked<'_> {
@@ -127,8 +159,13 @@ async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer,
         Action::RestoreBackup(id) => restore(rooms, asked, *id, false).await,
         Action::ResyncReplica => resync(rooms, asked),
         Action::VerifyReplica => verify_replica(rooms),
-        Action::RevokeSession(name) => revoke(rooms, asked, name),
-        Action::RevokeOthers => revoke_others(rooms, asked),
+        Action::ChangePassword => account::change_password(rooms, asked).await,
+        Action::BeginSecondFactor => account::begin_second_factor(rooms, asked),
+        Action::ConfirmSecondFactor => account::confirm_second_factor(rooms, asked),
+        Action::DropSecondFactor => account::drop_second_factor(rooms, asked),
+        Action::RenewPaperCodes => account::renew_paper_codes(rooms, asked),
+        Action::RevokeSession(name) => account::revoke(rooms, asked, name),
+        Action::RevokeOthers => account::revoke_others(rooms, asked),
     }
 }
 
@@ -136,20 +173,16 @@ async fn check_password(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Res
     if !action.needs_password() {
         return Ok(());
     }
-    let refused = |said: &str| Err(PageError::Refused(said.to_owned()));
-    match rooms.administrator.is(asked.form.secret("password")).await {
+    let given = asked.form.secret("password");
+    match login::is_password(rooms, given, asked.visit.address).await {
         Ok(true) => Ok(()),
         Ok(false) => {
             tracing::warn!(actor = %asked.actor(), "an action of the admin page was refused: the password is wrong");
-            refused("The password is wrong; nothing was done.")
+            let said = "The password is wrong; nothing was done.";
+            Err(PageError::Refused(said.to_owned()))
         }
-        Err(AdminError::Busy) => {
-            refused("Many passwords are being looked at; try again in a second.")
-        }
-        Err(error) => Err(PageError::internal(
-            "a password could not be looked at",
-            error,
-        )),
+        Err(PageError::Later(said)) => Err(PageError::Refused(said.to_owned())),
+        Err(error) => Err(error),
     }
 }
 
@@ -255,35 +288,6 @@ fn verify_replica(rooms: &Rooms) -> Result<Answer, PageError> {
         .jobs
         .start("Compare the replica", Page::Replication, work)
         .map(to_job)
-}
-
-fn revoke(rooms: &Rooms, asked: Asked<'_>, name: &str) -> Result<Answer, PageError> {
-    if name == asked.visit.session {
-        return Ok(login::leave(rooms, name));
-    }
-    if !rooms.sessions.revoke(name) {
-        return Err(PageError::Refused(
-            "That session has ended already.".to_owned(),
-        ));
-    }
-    said(rooms, asked, "The session was ended.")
-}
-
-fn revoke_others(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    let text = match rooms.sessions.revoke_others(&asked.visit.session) {
-        0 => "There were no other sessions.".to_owned(),
-        1 => "One other session was ended.".to_owned(),
-        ended => format!("{ended} other sessions were ended."),
-    };
-    said(rooms, asked, text)
-}
-
-/// Back to the account's page, which says so.
-fn said(rooms: &Rooms, asked: Asked<'_>, text: impl Into<String>) -> Result<Answer, PageError> {
-    rooms
-        .sessions
-        .leave(&asked.visit.session, Flash::good(text));
-    Ok(see_other(Page::Account.path()))
 }
 
 /// Whether a text may name a session.

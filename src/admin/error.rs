@@ -24,7 +24,10 @@ pub(super) enum PageError {
     Closed(IpAddr),
     /// The connection can be listened to.
     #[error(
-        "The admin page is not shown over an unencrypted connection: a password or a session would go over it in clear."
+        "The admin page is not shown over an unencrypted connection: the password and the session would go over it in \
+         clear. Come over https. Behind a proxy, name it in server.trusted_proxies, and have it send \
+         X-Forwarded-Proto: https and pass the Host header on. Without TLS, come through a tunnel, as with \
+         ssh -L 4201:127.0.0.1:4201, to http://127.0.0.1:4201/admin."
     )]
     Clear,
     /// There is no session, or no more.

@@ -1,7 +1,11 @@
 //! The way in and out.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+
+use zeroize::Zeroizing;
 
 use super::answer::{html, see_other};
 use super::form::{Form, query};
@@ -49,35 +53,47 @@ pub(super) async fn enter(
 ) -> Result<Answer, PageError> {
     let form = Form::read(request.headers(), request.body())?;
     let next = form.text("next").and_then(Page::named);
-    match rooms.administrator.is(form.secret("password")).await {
-        Ok(true) => {}
-        Ok(false) => {
-            tracing::warn!(address = %visitor.address, "a login to the admin page was refused");
-            let page = pages::login(&view(rooms, next, Some(WRONG)))?;
-            return Ok(html(StatusCode::FORBIDDEN, page));
-        }
-        Err(AdminError::Busy) => {
-            return Err(PageError::Later(
-                "Many passwords are being looked at; try again in a second.",
-            ));
-        }
-        Err(error) => {
-            return Err(PageError::internal(
-                "a password could not be looked at",
-                error,
-            ));
-        }
+    let right = is_password(rooms, form.secret("password"), visitor.address).await?;
+    let (factor, code) = (rooms.second_factor.clone(), form.secret("code"));
+    // A used code is written to the disk.
+    let admitted = tokio::task::spawn_blocking(move || factor.admits(&code, right));
+    let admitted = admitted.await.unwrap_or(false);
+    if !(right && admitted) {
+        tracing::warn!(address = %visitor.address, "a login to the admin page was refused");
+        let page = pages::login(&view(rooms, next, Some(WRONG)))?;
+        return Ok(html(StatusCode::FORBIDDEN, page));
     }
-    let agent = request.headers().get(header::USER_AGENT);
-    let agent = agent.and_then(|agent| agent.to_str().ok());
-    let token = rooms.sessions.begin(
-        visitor.address,
-        agent.unwrap_or_default(),
-        cookie(request.headers()),
-    )?;
+    let headers = request.headers();
+    let replaced = cookie(headers);
+    let token = rooms
+        .sessions
+        .begin(visitor.address, agent(headers), replaced)?;
     let mut answer = see_other(next.unwrap_or(Page::Overview).path());
     set_cookie(&mut answer, &token);
     Ok(answer)
+}
+
+/// Whether it is the administrator's password.
+pub(super) async fn is_password(
+    rooms: &Rooms,
+    given: Zeroizing<String>,
+    address: IpAddr,
+) -> Result<bool, PageError> {
+    match rooms.administrator.is(given, address).await {
+        Ok(right) => Ok(right),
+        Err(AdminError::Busy) => Err(PageError::Later(
+            "Many passwords are being looked at; try again in a second.",
+        )),
+        Err(error) => Err(PageError::internal("look at a password", error)),
+    }
+}
+
+/// What a browser calls itself.
+pub(super) fn agent(headers: &HeaderMap) -> &str {
+    let agent = headers.get(header::USER_AGENT);
+    agent
+        .and_then(|agent| agent.to_str().ok())
+        .unwrap_or_default()
 }
 
 /// Ends a session.
@@ -91,7 +107,8 @@ pub(super) fn leave(rooms: &Rooms, session: &str) -> Answer {
     answer
 }
 
-fn set_cookie(answer: &mut Answer, token: &str) {
+/// Hands out a session.
+pub(super) fn set_cookie(answer: &mut Answer, token: &str) {
     let cookie = HeaderValue::from_str(&format!("{COOKIE}={token}; {ATTRIBUTES}"));
     // A token is plain ASCII.
     if let Ok(mut cookie) = cookie {
@@ -103,7 +120,7 @@ fn set_cookie(answer: &mut Answer, token: &str) {
 fn view(rooms: &Rooms, next: Option<Page>, wrong: Option<&'static str>) -> LoginView {
     LoginView {
         has_password: rooms.administrator.has_password(),
-        second_factor: false,
+        second_factor: rooms.second_factor.is_set(),
         next,
         wrong,
     }

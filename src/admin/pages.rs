@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::PageError;
 use super::jobs::JobFacts;
+use super::second_factor::{Enrolment, PaperCodes};
 use super::session::Flash;
 use super::site::Rooms;
 use crate::clock::Timestamp;
@@ -128,6 +129,14 @@ pub(super) struct LoginView {
     pub(super) wrong: Option<&'static str>,
 }
 
+/// What the set-up of the second factor shows.
+pub(super) struct EnrolmentView {
+    /// What the app is to be told.
+    pub(super) enrolment: Enrolment,
+    /// What was wrong with the last code.
+    pub(super) wrong: Option<&'static str>,
+}
+
 /// What a page of an error shows.
 #[derive(Debug)]
 pub(super) struct Problem<'a> {
@@ -158,6 +167,30 @@ struct PlainPage<'a> {
     visit: &'a Visit,
 }
 
+#[derive(Template)]
+#[template(path = "enrolment.html")]
+struct EnrolmentPage<'a> {
+    view: &'a EnrolmentView,
+    visit: &'a Visit,
+}
+
+#[derive(Template)]
+#[template(path = "paper_codes.html")]
+struct PaperCodesPage<'a> {
+    codes: &'a PaperCodes,
+    visit: &'a Visit,
+}
+
+/// The page that tells an app of the second factor, with the form for its first code.
+pub(super) fn enrolment(view: &EnrolmentView, visit: &Visit) -> Result<Html, PageError> {
+    Ok(Html(EnrolmentPage { view, visit }.render()?))
+}
+
+/// The page with the recovery codes, which are not shown again.
+pub(super) fn paper_codes(codes: &PaperCodes, visit: &Visit) -> Result<Html, PageError> {
+    Ok(Html(PaperCodesPage { codes, visit }.render()?))
+}
+
 /// The page of the login.
 pub(super) fn login(view: &LoginView) -> Result<Html, PageError> {
     Ok(Html(LoginPage { view }.render()?))
@@ -172,7 +205,13 @@ pub(super) fn problem(problem: &Problem<'_>) -> Result<Html, PageError> {
 pub(super) async fn show(page: Page, rooms: &Rooms, visit: &Visit) -> Result<Html, PageError> {
     let text = match page {
         Page::Overview => rooms.desk.status().await.line(),
-        Page::Account => format!("{} {:?}", visit.second_factor, rooms.sessions.list()),
+        Page::Account => format!(
+            "configured: {}, second factor: {}, recovery codes left: {}, sessions: {:?}",
+            rooms.administrator.is_configured(),
+            visit.second_factor,
+            rooms.second_factor.paper_left(),
+            rooms.sessions.list()
+        ),
         Page::Logs => format!("{:?}", visit.query),
         _ => String::new(),
     };

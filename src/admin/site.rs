@@ -19,22 +19,31 @@ use super::pages::{self, Page, Problem, Visit};
 use super::route::{LOGIN, Route, wants_json};
 use super::session::Known;
 use super::visitor::Visitor;
-use super::{Administrator, Jobs, PageError, Sessions, assets};
+use super::{Administrator, Jobs, PageError, SecondFactor, Sessions, assets};
 use crate::clock::SharedClock;
 use crate::desk::Desk;
 
 /// An answer on its way to the browser.
 pub type Answer = warp::reply::Response;
 
+/// What lets the administrator in. Commands change it too. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Whose password it is.
+    pub administrator: Arc<Administrator>,
+    /// What the login asks for besides.
+    pub second_factor: Arc<SecondFactor>,
+    /// Who is logged in.
+    pub sessions: Sessions,
+}
+
 /// What the site is made of.
 #[derive(Debug)]
 pub struct SiteParts {
     /// What is asked for how the node is, and what does things.
     pub desk: Desk,
-    /// Whose password opens it.
-    pub administrator: Arc<Administrator>,
-    /// Who is logged in.
-    pub sessions: Sessions,
+    /// What lets the administrator in.
+    pub access: Access,
     /// The networks that may use it; none lets everybody.
     pub allow: Vec<IpNet>,
     /// What time it is.
@@ -48,6 +57,8 @@ pub struct Rooms {
     pub desk: Desk,
     /// Whose password it is.
     pub administrator: Arc<Administrator>,
+    /// What the login asks for besides.
+    pub second_factor: Arc<SecondFactor>,
     /// Who is logged in.
     pub sessions: Sessions,
     /// What is under way.
@@ -72,8 +83,9 @@ impl Site {
         Self(Arc::new(Shared {
             rooms: Rooms {
                 desk: parts.desk,
-                administrator: parts.administrator,
-                sessions: parts.sessions,
+                administrator: parts.access.administrator,
+                second_factor: parts.access.second_factor,
+                sessions: parts.access.sessions,
                 jobs: Jobs::new(parts.clock.clone()),
                 clock: parts.clock,
             },
@@ -205,6 +217,7 @@ impl Shared {
                 let asked = Asked {
                     form: &form,
                     visit: &visit,
+                    agent: login::agent(request.headers()),
                 };
                 actions::run(&action, rooms, asked).await
             }
@@ -222,7 +235,7 @@ impl Shared {
             address: visitor.address,
             csrf: session.csrf.clone(),
             query: query(request.uri().query()),
-            second_factor: false,
+            second_factor: self.rooms.second_factor.is_set(),
             flash,
             now: self.rooms.clock.now(),
         }

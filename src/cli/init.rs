@@ -24,7 +24,7 @@ use super::instance::{SYSTEM_FOLDER, unit_of};
 use super::running::connect;
 use super::setup::{self, Setup};
 use crate::clock::SystemClock;
-use crate::config::{Environment, Loaded, Overrides, load, shell_quoted};
+use crate::config::{Config, Environment, Loaded, Overrides, load, shell_quoted};
 use crate::node::open;
 use crate::service::owner::become_owner_of;
 use crate::store::DATABASE_FILE;
@@ -169,6 +169,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
     let running = make(&loaded, arguments.system, &mut out)?;
     if serves {
         tell_findings(arguments, findings, &mut out)?;
+        tell_page(&loaded.config, &mut out)?;
         writeln!(out, "next: {}", next(&plan, running))?;
     }
     Ok(out.flush()?)
@@ -239,6 +240,18 @@ fn make(loaded: &Loaded, quiet: bool, out: &mut impl Write) -> anyhow::Result<bo
         tell_what_was_there(&setup, out)?;
     }
     Ok(running)
+}
+
+/// Where the administrator goes once the node runs.
+fn tell_page(config: &Config, out: &mut impl Write) -> std::io::Result<()> {
+    let Some(page) = config.admin_page(&config.server.listen, config.admin.listen) else {
+        return Ok(());
+    };
+    let is_behind_proxy = !config.server.trusted_proxies.is_empty();
+    if is_behind_proxy && config.admin.listen.is_none() {
+        return writeln!(out, "admin page: /admin at the https address of your proxy");
+    }
+    writeln!(out, "admin page: {page}")
 }
 
 fn tell_what_was_there(setup: &Setup, out: &mut impl Write) -> std::io::Result<()> {

@@ -16,7 +16,7 @@ use super::secret::with_way_out;
 use super::setup::{self, Setup};
 use super::text::remark;
 use crate::clock::SystemClock;
-use crate::config::{InForce, TlsMode};
+use crate::config::{Config, InForce, TlsMode};
 use crate::node::Node;
 use crate::service::daemon::{self, Daemon, DaemonOptions, Forked};
 use crate::service::notify::Manager;
@@ -193,7 +193,7 @@ fn serve(
             .await
             .map_err(|error| with_way_out(error, config))?;
         let stop = obey_signals(&node, manager)?;
-        tell(&announcement(&setup, &node, &config.tls.mode)?).context("standard output")?;
+        tell(&announcement(&setup, &node, config)?).context("standard output")?;
         let folder = node.folder();
         let finished = node.run(stop).await;
         at_end();
@@ -252,7 +252,7 @@ fn on_terminal(text: &str) -> std::io::Result<()> {
 
 /// Logs where the node is, and returns the same for the terminal; at its first start also where its things are, and the
 /// password once.
-fn announcement(setup: &Setup, node: &Node, tls: &TlsMode) -> anyhow::Result<String> {
+fn announcement(setup: &Setup, node: &Node, config: &Config) -> anyhow::Result<String> {
     let scheme = if node.is_secure() { "https" } else { "http" };
     let urls: Vec<String> = node
         .addresses()
@@ -264,17 +264,29 @@ fn announcement(setup: &Setup, node: &Node, tls: &TlsMode) -> anyhow::Result<Str
         address.map_or_else(|| "off".to_owned(), |address| url("http", address))
     };
     let (ops, redirect) = (plain(node.ops_address()), plain(node.redirect_address()));
-    tracing::info!(version = crate::VERSION, serving, redirect, ops, "serving");
+    let page = config.admin_page(&node.addresses(), node.admin_address());
+    let admin = page.as_deref().unwrap_or("off");
+    tracing::info!(
+        version = crate::VERSION,
+        serving,
+        redirect,
+        ops,
+        admin,
+        "serving"
+    );
     let mut out = Vec::new();
     setup.tell_what_is_new(&mut out)?;
     writeln!(out, "ksnode serves {serving} (metrics and health: {ops})")?;
     if let (true, Some(url)) = (setup.is_first(), urls.first()) {
         // A certificate of the node's own is trusted by nobody yet.
-        let insecure = match tls {
+        let insecure = match config.tls.mode {
             TlsMode::SelfSigned => "--insecure ",
             _ => "",
         };
         writeln!(out, "try: curl {insecure}{url}/status")?;
+        if let Some(page) = page {
+            writeln!(out, "admin page: {page}")?;
+        }
     }
     Ok(String::from_utf8(out)?)
 }

@@ -9,13 +9,9 @@ use anyhow::{Context, bail};
 use zeroize::Zeroizing;
 
 use super::files::{Made, private_file, private_folder};
-use crate::admin::{FIRST_PASSWORD_FILE, HASH_FILE, PasswordHash};
+use crate::admin::{FIRST_PASSWORD_FILE, HASH_FILE, PasswordHash, readable};
 use crate::config::{Config, SecretText};
 use crate::store::DATABASE_FILE;
-
-/// Digits and letters without those that are mistaken for one another; 32 of them, so that five random bits choose
-/// one without bias.
-const READABLE: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// What the set-up did.
 #[derive(Debug, Default)]
@@ -145,7 +141,8 @@ fn admin_password(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
     }
     let path = config.data_dir.join(FIRST_PASSWORD_FILE);
     let mut line = Zeroizing::new(String::with_capacity(64));
-    line.push_str(&readable_password()?);
+    // Five groups of four characters, 100 random bits.
+    line.push_str(&readable::<20>()?);
     line.push('\n');
     let made = private_file(&path, line.as_bytes())?;
     setup.note(&path, made);
@@ -167,24 +164,6 @@ fn admin_password(config: &Config, setup: &mut Setup) -> anyhow::Result<()> {
 fn exists(path: &Path) -> anyhow::Result<bool> {
     path.try_exists()
         .with_context(|| format!("cannot look up {}", path.display()))
-}
-
-/// Five groups of four characters, 100 random bits.
-fn readable_password() -> anyhow::Result<Zeroizing<String>> {
-    let mut random = Zeroizing::new([0_u8; 20]);
-    fill(random.as_mut_slice())?;
-    let mut password = Zeroizing::new(String::with_capacity(24));
-    for (index, byte) in random.iter().enumerate() {
-        if index > 0 && index % 4 == 0 {
-            password.push('-');
-        }
-        let letter = READABLE
-            .get(usize::from(byte & 31))
-            .copied()
-            .unwrap_or(b'0');
-        password.push(char::from(letter));
-    }
-    Ok(password)
 }
 
 fn fill(bytes: &mut [u8]) -> anyhow::Result<()> {

@@ -96,6 +96,9 @@ fn page(node: &NodeStatus, problems: &[String]) -> String {
     lines.extend(node.certificate.iter().flat_map(certificate));
     let ops = node.ops_listen.as_ref();
     lines.extend(ops.map(|address| format!("ops:     {address} (metrics and health)")));
+    let page = node.admin_page.as_deref();
+    let page = page.unwrap_or("no page (admin.enabled is false)");
+    lines.push(format!("admin:   {page}"));
     lines.push(format!("key:     {}", node.public_key));
     lines.push(format!("shares:  {}", shares(node)));
     lines.extend(node.resealing.as_ref().map(resealing));
@@ -229,6 +232,8 @@ mod tests {
             listen: vec!["127.0.0.1:4201".into()],
             ops_listen: None,
             redirect_listen: None,
+            admin_listen: None,
+            admin_page: Some("http://127.0.0.1:4201/admin".to_owned()),
             certificate: None,
             key_shares: vec![SharesOf {
                 provider: "google".into(),

@@ -42,7 +42,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
     let commit_reveal = commit_reveal(r);
     let replica = replica::replica(r);
     let telemetry = telemetry(r);
-    let admin = r.secret("admin.password", "admin.password_file");
+    let admin = admin(r);
     let log = log(r);
     let config = Config {
         data_dir: data_dir?,
@@ -56,7 +56,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
         backup: backup?,
         replica: replica?,
         telemetry: telemetry?,
-        admin: Admin { password: admin? },
+        admin: admin?,
         log: log?,
     };
     distinct_listeners(r, &config)?;
@@ -158,6 +158,7 @@ fn distinct_listeners(r: &mut Resolver<'_>, config: &Config) -> Resolved<()> {
     let others = [
         ("ops.listen", config.ops.listen),
         ("tls.redirect_listen", config.tls.redirect_listen),
+        ("admin.listen", config.admin.listen),
     ];
     for (key, address) in others {
         let Some(address) = address.filter(|address| address.port() != 0) else {
@@ -329,6 +330,20 @@ fn telemetry(r: &mut Resolver<'_>) -> Resolved<Option<Telemetry>> {
             Err(r.problem(key, r.source(key), wrong))
         }
     }
+}
+
+fn admin(r: &mut Resolver<'_>) -> Resolved<Admin> {
+    let password = r.secret("admin.password", "admin.password_file");
+    let enabled = r.boolean("admin.enabled");
+    let allow = r.list("admin.allow", check::network);
+    let listen = r.required("admin.listen", or_empty(check::socket));
+    let enabled = enabled?;
+    Ok(Admin {
+        password: password?,
+        enabled,
+        allow: allow?,
+        listen: listen?.filter(|_| enabled),
+    })
 }
 
 fn log(r: &mut Resolver<'_>) -> Resolved<Log> {

@@ -1,30 +1,35 @@
 //! What is said over the socket, done at the desk.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use super::protocol::{Request, RotatedKey};
 use super::server::Answerer;
+use super::sessions;
+use crate::admin::Access;
 use crate::audit::Actor;
 use crate::backup::{Progress, RestoreRequest};
 use crate::desk::{Desk, DeskError};
 
-/// Answers requests at `desk`.
-pub fn at_desk(desk: Desk) -> Answerer {
+/// Answers requests at `desk`, and those that concern the administrator himself with `access`.
+pub fn at_desk(desk: Desk, access: Access) -> Answerer {
     std::sync::Arc::new(move |actor, request, progress| {
-        let desk = desk.clone();
-        Box::pin(async move { answer(&desk, &actor, request, &progress).await })
+        let (desk, access) = (desk.clone(), access.clone());
+        Box::pin(async move { answer(&desk, &access, &actor, request, &progress).await })
     })
 }
 
 async fn answer(
     desk: &Desk,
+    access: &Access,
     actor: &Actor,
     request: Request,
     progress: &Progress,
 ) -> Result<Value, String> {
     match request {
-        Request::Status {} => said(Ok(desk.status().await)),
+        Request::Status {} => said(Ok::<_, DeskError>(desk.status().await)),
         Request::BackupCreate {} => said(desk.create_backup(actor, progress).await),
         Request::BackupList { days } => said(desk.backups(days).await),
         Request::BackupVerify {
@@ -58,10 +63,14 @@ async fn answer(
             };
             said(desk.restore(actor, request, progress).await)
         }
+        Request::AdminSessions {} => said(Ok::<_, String>(sessions::list(access))),
+        Request::AdminRevoke { id } => said(sessions::end(access, actor, id.as_deref())),
+        Request::AdminPasswordSet {} => said(sessions::take_password(access, actor)),
+        Request::AdminResetTotp {} => said(sessions::reset_second_factor(access, actor)),
     }
 }
 
-fn said(answer: Result<impl Serialize, DeskError>) -> Result<Value, String> {
+fn said(answer: Result<impl Serialize, impl Display>) -> Result<Value, String> {
     let answer = answer.map_err(|error| error.to_string())?;
     serde_json::to_value(answer).map_err(|error| error.to_string())
 }

@@ -71,6 +71,17 @@ pub enum Request {
         /// Verify and compare, and change nothing.
         dry_run: bool,
     },
+    /// Who is logged in to the admin page: a list of [`super::SessionItem`].
+    AdminSessions {},
+    /// End a session: [`super::AccessChanged`].
+    AdminRevoke {
+        /// Which one; all of them when absent.
+        id: Option<String>,
+    },
+    /// Take over the password that was kept in the data folder, and end all sessions: [`super::AccessChanged`].
+    AdminPasswordSet {},
+    /// Take the second factor away, and end all sessions: [`super::AccessChanged`].
+    AdminResetTotp {},
 }
 
 /// A key that may be made anew.

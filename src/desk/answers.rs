@@ -212,6 +212,12 @@ pub struct NodeStatus {
     pub ops_listen: Option<String>,
     /// Where plain HTTP is redirected to https.
     pub redirect_listen: Option<String>,
+    /// Where the admin page is served by itself; absent when it is served with the API.
+    #[serde(default)]
+    pub admin_listen: Option<String>,
+    /// The admin page's address for a browser; absent when there is no page.
+    #[serde(default)]
+    pub admin_page: Option<String>,
     /// The certificate in use; absent when the API is served in clear.
     pub certificate: Option<CertificateStatus>,
     /// Key shares, by provider and curve.

@@ -9,6 +9,8 @@
 
 mod wire;
 
+use std::net::IpAddr;
+
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -132,17 +134,21 @@ async fn authenticate(api: &Api, call: &Call) -> Result<(), ApiError> {
         tracing::warn!("an administrator's call was refused: it has no password");
         return Err(ApiError::unauthorized("Admin password is required"));
     };
-    check(&api.administrator, given).await
+    check(&api.administrator, given, call.address).await
 }
 
-async fn check(administrator: &Administrator, given: Zeroizing<String>) -> Result<(), ApiError> {
-    match administrator.is(given).await {
+async fn check(
+    administrator: &Administrator,
+    given: Zeroizing<String>,
+    address: IpAddr,
+) -> Result<(), ApiError> {
+    match administrator.is(given, address).await {
         Ok(true) => return Ok(()),
         Ok(false) if administrator.has_password() => {
             tracing::warn!("an administrator's call was refused: the password is wrong");
         }
         Ok(false) => tracing::warn!(
-            "an administrator's call was refused: there is no password; run `ksnode init`, or set admin.password_file"
+            "an administrator's call was refused: there is no password; run `ksnode admin set-password`, or set admin.password_file"
         ),
         Err(AdminError::Busy) => {
             tracing::warn!(

@@ -1,6 +1,7 @@
 //! Who makes a call: bearer token, provider, and the commit-reveal session it may belong to.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -22,7 +23,13 @@ pub(super) struct Call {
     pub(super) query: String,
     /// The whole body.
     pub(super) body: Bytes,
+    /// Where the call comes from.
+    pub(super) address: IpAddr,
 }
+
+/// Where a request comes from, on its way through the routes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct From(pub(super) IpAddr);
 
 /// A verified caller.
 pub(super) struct Caller {

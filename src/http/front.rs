@@ -15,22 +15,18 @@ use tracing::Instrument;
 use warp::Reply;
 
 use super::answer::{Answer, refusal};
-use super::body::Unread;
 use super::client_address::client_address;
 use super::error::{ApiError, Code};
 use super::malformed::serialized;
 use super::metrics::HttpMetrics;
 use super::rate_limit::{RateLimit, Standing};
 use super::routes::{Endpoint, is_for_administrators, routes};
-use super::{Current, body, cors, docs, way};
+use super::{Current, caller, cors, docs, request, way};
 use crate::admin::{Site, Visitor};
 use crate::clock::SharedClock;
 use crate::crypto::{CryptoError, random};
 use crate::desk::Connection;
 use crate::service::logging::REQUESTS;
-
-/// Bytes of request line and headers together; more is answered with 431. An ID token has two thousand at most.
-const HEADER_BYTES: usize = 16 * 1024;
 
 /// An answer on its way to the client.
 pub type FinalAnswer = warp::reply::Response;
@@ -195,7 +191,7 @@ impl Front {
     /// The answer to bytes from `peer` that are no HTTP request, of which hyper says `status`.
     pub(super) fn malformed(&self, peer: SocketAddr, status: StatusCode) -> Answer {
         let error = if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
-            headers_too_large()
+            request::headers_too_large()
         } else {
             ApiError::with_status(status, Code::InvalidRequest, "this is no HTTP request")
         };
@@ -251,7 +247,7 @@ impl Shared {
         let standing = self.count(address, is_for_administrators(request.uri().path()));
         let mut answer = match standing.as_ref().and_then(Standing::refusal) {
             Some(limited) => refusal(&limited).into_response(),
-            None => self.routed(request).await,
+            None => self.routed(address, request).await,
         };
         if let Some(standing) = standing {
             standing.write(answer.headers_mut());
@@ -289,7 +285,7 @@ impl Shared {
         };
         let mut answer = match standing.as_ref().and_then(Standing::refusal) {
             Some(limited) => Site::refusal(&path, limited.status, &limited.message),
-            None => match read(request).await {
+            None => match request::whole(request).await {
                 Ok(request) => site.answer(visitor, request).await,
                 Err(unread) => {
                     let mut answer =
@@ -305,12 +301,15 @@ impl Shared {
         answer
     }
 
-    async fn routed<B>(&self, request: Request<B>) -> FinalAnswer
+    async fn routed<B>(&self, address: IpAddr, request: Request<B>) -> FinalAnswer
     where
         B: Body<Data = Bytes> + Send + Unpin,
     {
-        match read(request).await {
-            Ok(request) => (self.routes)(request.map(Full::new)).await,
+        match request::whole(request).await {
+            Ok(mut request) => {
+                request.extensions_mut().insert(caller::From(address));
+                (self.routes)(request.map(Full::new)).await
+            }
             Err(unread) => unread.answer().into_response(),
         }
     }
@@ -350,44 +349,9 @@ impl Shared {
     }
 }
 
-/// The whole request, HEAD as GET.
-async fn read<B>(request: Request<B>) -> Result<Request<Bytes>, Unread>
-where
-    B: Body<Data = Bytes> + Send + Unpin,
-{
-    let (mut head, incoming) = request.into_parts();
-    if header_bytes(&head.headers) + head.uri.to_string().len() > HEADER_BYTES {
-        return Err(headers_too_large().into());
-    }
-    // A target without a path (CONNECT's) is nothing that warp can route: it panics.
-    if head.uri.path().is_empty() {
-        return Err(ApiError::invalid_request("the request's target has no path").into());
-    }
-    let body = body::read(&head.headers, incoming).await?;
-    if head.method == Method::HEAD {
-        head.method = Method::GET;
-    }
-    Ok(Request::from_parts(head, body))
-}
-
 /// To the microsecond, which is what can be believed of it.
 fn milliseconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1_000_000.0).round() / 1000.0
-}
-
-fn header_bytes(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum()
-}
-
-fn headers_too_large() -> ApiError {
-    ApiError::with_status(
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Code::InvalidRequest,
-        "the request's headers have more than 16 kB",
-    )
 }
 
 /// The same answer as a HEAD request wants it: the length of the body, and none.

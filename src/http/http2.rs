@@ -4,8 +4,8 @@
 //! for a client that agreed on HTTP/2 and never says a word of it, and for one that has opened a connection and asks
 //! nothing: so a silent client is cut off, and an idle one is sent away (GOAWAY). A client is silent when it does not even
 //! answer pings, and idle when it answers them and has no request under way. And a client may leave an answer
-//! untaken by never opening its window, without the connection stalling: it is cut off when it has asked nothing new for the
-//! time of two looks.
+//! untaken by never opening its window, without the connection stalling: it is cut off when it has asked nothing new, and
+//! taken nothing, for the time of two looks. (A long answer that is being taken, as the file of a backup, is no idleness.)
 //!
 //! A client that opens streams only to reset them (CVE-2023-44487, CVE-2025-8671) is ended by the protocol library when
 //! more than a few of these are pending; what it gets through to the calls counts for its rate limit.
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::FinalAnswer;
 use super::connection::{BUFFER, FIRST_REQUEST, WRITE_STALL};
+use super::watched::Watched;
 
 /// Requests of one connection that are under way at once.
 const STREAMS: u32 = 100;
@@ -66,6 +67,8 @@ impl Default for Times {
 #[derive(Debug, Default)]
 struct Activity {
     begun: AtomicU64,
+    /// Parts of answers that went out.
+    sent: AtomicU64,
     under_way: AtomicUsize,
     came: Notify,
 }
@@ -88,12 +91,19 @@ impl Activity {
         }
     }
 
-    /// Returns when no request was under way or came between two looks.
+    fn moved(&self) -> (u64, u64) {
+        (
+            self.begun.load(Ordering::Relaxed),
+            self.sent.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Returns when no request was under way or came, and nothing of an answer went out, between two looks.
     async fn idle(&self, between: Duration) {
         loop {
-            let before = self.begun.load(Ordering::Relaxed);
+            let before = self.moved();
             tokio::time::sleep(between).await;
-            let same = self.begun.load(Ordering::Relaxed) == before;
+            let same = self.moved() == before;
             if same && self.under_way.load(Ordering::Relaxed) == 0 {
                 return;
             }
@@ -125,10 +135,14 @@ pub(super) async fn serve<S, F>(
     let service = service_fn(move |request| {
         let busy = Activity::begin(&counted);
         let answer = answer(request);
+        let activity = counted.clone();
         async move {
             let answer = answer.await;
             drop(busy);
-            Ok::<_, Infallible>(answer)
+            let sent = move || {
+                activity.sent.fetch_add(1, Ordering::Relaxed);
+            };
+            Ok::<_, Infallible>(answer.map(|body| Watched::new(body, sent)))
         }
     });
     let connection = builder(times).serve_connection(TokioIo::new(Box::pin(stream)), service);
@@ -231,5 +245,22 @@ mod tests {
             .unwrap_err();
         drop(busy);
         activity.idle(wait).await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_being_taken_is_not_idleness() {
+        let activity = Arc::new(Activity::default());
+        let idle = activity.idle(Duration::from_millis(40));
+        let sending = async {
+            for _ in 0..20 {
+                activity.sent.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = idle => panic!("cut off while it was taken"),
+            () = sending => {}
+        }
+        activity.idle(Duration::from_millis(40)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Which path is which call.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -9,7 +10,7 @@ use warp::path::FullPath;
 use warp::{Filter, Rejection};
 
 use super::answer::{Answer, envelope, refusal};
-use super::caller::Call;
+use super::caller::{Call, From};
 use super::error::{ApiError, Code};
 use super::{Api, Current, backups, commit, docs, status, v1, v2};
 
@@ -128,6 +129,7 @@ pub(super) fn routes(
         .and(optional_header(header::AUTHORIZATION.as_str()))
         .and(optional_header(header::CONTENT_TYPE.as_str()))
         .and(query())
+        .and(address())
         .and(warp::body::bytes())
         .then(
             move |endpoint: Endpoint,
@@ -136,12 +138,14 @@ pub(super) fn routes(
                   authorization,
                   media_type: Option<HeaderValue>,
                   query,
+                  address,
                   body| {
                 let api = current.get();
                 let call = Call {
                     authorization,
                     query,
                     body,
+                    address,
                 };
                 async move {
                     let refused = refuse_method(endpoint, &method)
@@ -189,6 +193,11 @@ async fn answer(
         Endpoint::OpenApi => docs::document(),
         Endpoint::Docs => docs::page(path.as_str()),
     }
+}
+
+/// Where the request comes from. The front always says so.
+fn address() -> impl Filter<Extract = (IpAddr,), Error = Rejection> + Copy {
+    warp::ext::get::<From>().map(|From(address)| address)
 }
 
 fn refuse_method(endpoint: Endpoint, method: &Method) -> Option<Answer> {

@@ -14,7 +14,7 @@ use super::starting::Starting;
 use super::tasks::{Background, follower};
 use super::telemetry::{Reporter, Telemetry};
 use super::watch::Watch;
-use crate::admin::{Sessions, Site, SiteParts};
+use crate::admin::{Access, SecondFactor, Sessions, Site, SiteParts};
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, InForce, TlsMode};
@@ -208,6 +208,10 @@ pub(super) fn facts(
         listen: ports.api_addresses(),
         ops_listen: address(ports.ops.as_ref()),
         redirect_listen: address(ports.redirect.as_ref()),
+        admin_listen: address(ports.admin.as_ref()),
+        admin_page: in_force
+            .config()
+            .admin_page(&ports.api_addresses(), address(ports.admin.as_ref())),
         certificates: supply.map(|supply| supply.certificates().clone()),
         reload: companions.reload.clone(),
         identities: api.identities.clone(),
@@ -236,15 +240,51 @@ pub(super) fn desk(current: &Current, facts: Facts, clock: &SharedClock) -> Desk
     })
 }
 
-/// The admin page.
-pub(super) fn site(current: &Current, desk: &Desk, clock: &SharedClock) -> Site {
-    Site::new(SiteParts {
-        desk: desk.clone(),
+/// The administrator's own: what lets him in.
+pub(super) fn access(config: &Config, current: &Current, clock: &SharedClock) -> Access {
+    let rings = current.clone();
+    let ring = Arc::new(move || rings.get().ring.clone());
+    // What an app shows beside the code, where several nodes may stand.
+    let name = config.tls.domains.first().map_or("node", String::as_str);
+    Access {
         administrator: current.get().administrator.clone(),
+        second_factor: Arc::new(SecondFactor::new(
+            &config.data_dir,
+            name,
+            ring,
+            clock.clone(),
+        )),
         sessions: Sessions::new(clock.clone()),
-        allow: Vec::new(),
-        clock: clock.clone(),
+    }
+}
+
+/// The admin page, where there is one.
+pub(super) fn site(
+    config: &Config,
+    access: Access,
+    desk: Desk,
+    clock: &SharedClock,
+) -> Option<Site> {
+    config.admin.enabled.then(|| {
+        Site::new(SiteParts {
+            desk,
+            access,
+            allow: config.admin.allow.clone(),
+            clock: clock.clone(),
+        })
     })
+}
+
+/// The fronts of the API's listener and, where it has one, of the admin page's own.
+pub(super) fn fronts(front: Front, site: Option<Site>, apart: bool) -> (Front, Option<Front>) {
+    match site {
+        None => (front, None),
+        Some(site) if apart => {
+            let pages = front.only(site);
+            (front, Some(pages))
+        }
+        Some(site) => (front.beside(site), None),
+    }
 }
 
 /// Everything that the rooms count.

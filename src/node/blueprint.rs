@@ -41,7 +41,7 @@ impl Blueprint {
             identities: Arc::new(Identities::new(&config.identity, clock.clone(), outbound)?),
             commit_reveal: config.commit_reveal,
             restorer,
-            administrator: Arc::new(Administrator::new(config)?),
+            administrator: Arc::new(Administrator::new(config, clock.clone())?),
             secret_file: config.secret_file.clone(),
             allow_readable_secret: config.allow_readable_secret,
             store_options: store_options(config.replica.as_ref()),

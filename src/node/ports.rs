@@ -20,6 +20,8 @@ use crate::tls::{self, Gate, ListenError};
 
 /// Connections to the listener of metrics and health.
 const OPS_CONNECTIONS: usize = 64;
+/// Connections to the admin page's own listener.
+pub(super) const ADMIN_CONNECTIONS: usize = 256;
 /// Connections to the listener that redirects. Each takes a moment.
 const REDIRECT_CONNECTIONS: usize = 256;
 /// The port of https, when nothing tells another.
@@ -31,6 +33,8 @@ pub(super) struct Ports {
     pub(super) api: Vec<TcpListener>,
     pub(super) redirect: Option<TcpListener>,
     pub(super) ops: Option<TcpListener>,
+    /// The admin page's own.
+    pub(super) admin: Option<TcpListener>,
 }
 
 impl Ports {
@@ -49,7 +53,14 @@ impl Ports {
         let api = adopt(passed.api, listen)?;
         let redirector = adopt(passed.redirect.into_iter().collect(), redirect)?;
         let observer = adopt(passed.ops.into_iter().collect(), ops)?;
-        let wanted = [(&api, listen), (&redirector, redirect), (&observer, ops)]
+        let admin = ("admin.listen", config.admin.listen.as_slice());
+        let wanted = [
+            (&api, listen),
+            (&redirector, redirect),
+            (&observer, ops),
+            (&Vec::new(), admin),
+        ];
+        let wanted = wanted
             .into_iter()
             .filter(|(adopted, _)| adopted.is_empty())
             .flat_map(|(_, (_, addresses))| addresses.iter().copied());
@@ -58,6 +69,7 @@ impl Ports {
             api: kept.or_bind(api, listen)?,
             redirect: kept.or_bind(redirector, redirect)?.pop(),
             ops: kept.or_bind(observer, ops)?.pop(),
+            admin: kept.or_bind(Vec::new(), admin)?.pop(),
         })
     }
 

@@ -13,6 +13,7 @@
     reason = "a test may do what the node must not"
 )]
 
+mod admin;
 mod api_v1;
 mod api_v2;
 mod backup_calls;

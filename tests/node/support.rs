@@ -102,7 +102,7 @@ impl Setup {
     }
 
     /// The binary with everything but a command.
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = run(&self.program, &self.home);
         command.envs(self.env.iter().cloned());
         if !self.config.is_empty() {

@@ -42,7 +42,8 @@ fn public_ports(case: &Case) -> Vec<String> {
         .server
         .listen
         .iter()
-        .chain(&config.tls.redirect_listen);
+        .chain(&config.tls.redirect_listen)
+        .chain(&config.admin.listen);
     let public = all.filter(|address: &&SocketAddr| !address.ip().is_loopback());
     let mut ports: Vec<u16> = public
         .map(SocketAddr::port)

@@ -69,7 +69,8 @@ fn wanted(case: &Case) -> Vec<(&'static str, SocketAddr)> {
         .redirect_listen
         .map(|address| ("tls.redirect_listen", address));
     let ops = config.ops.listen.map(|address| ("ops.listen", address));
-    let all = api.chain(redirect).chain(ops);
+    let admin = config.admin.listen.map(|address| ("admin.listen", address));
+    let all = api.chain(redirect).chain(ops).chain(admin);
     // Port 0 is any free one: only the node that runs knows which.
     let fixed = all.filter(|(_, address)| address.port() != 0);
     let mut wanted: Vec<_> = fixed.collect();
@@ -93,7 +94,8 @@ fn listening(case: &Case) -> Vec<SocketAddr> {
         .listen
         .iter()
         .chain(&node.redirect_listen)
-        .chain(&node.ops_listen);
+        .chain(&node.ops_listen)
+        .chain(&node.admin_listen);
     all.filter_map(|address| address.parse().ok()).collect()
 }
 

@@ -359,6 +359,24 @@ pub(crate) const KEYS: &[Key] = &[
         "File or systemd credential that holds the administrator's password.",
     ),
     key(
+        "admin.enabled",
+        Kind::Boolean,
+        Some("true"),
+        "Whether there is the admin page.",
+    ),
+    key(
+        "admin.allow",
+        Kind::List,
+        Some(""),
+        "Addresses or networks that may use the admin page; none lets everybody.",
+    ),
+    key(
+        "admin.listen",
+        Kind::Text,
+        Some(""),
+        "Address of a listener for the admin page alone; an empty text serves it on the API's.",
+    ),
+    key(
         "log.dir",
         Kind::Folder,
         None,

@@ -24,7 +24,7 @@ fn unknown_keys_are_refused_with_a_guess() {
         ),
         (
             "listen = 'x'",
-            "listen (file FILE line 1): unknown key; did you mean server.listen or ops.listen?",
+            "listen (file FILE line 1): unknown key; did you mean server.listen or ops.listen or admin.listen?",
         ),
         (
             "[sever]\nlisten = 'x'",

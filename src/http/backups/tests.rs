@@ -40,7 +40,9 @@ fn a_password_is_a_text_that_is_not_empty() {
 async fn only_the_configured_password_is_right() {
     let refused = async |configured: Option<&str>, given: &str| {
         let administrator = Administrator::configured(configured);
-        let refusal = check(&administrator, Zeroizing::new(given.to_owned())).await;
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let given = Zeroizing::new(given.to_owned());
+        let refusal = check(&administrator, given, address).await;
         let refusal = refusal.err();
         refusal.map(|error| (error.status, error.code, error.message.into_owned()))
     };

@@ -1,0 +1,90 @@
+//! Who is logged in to the admin page, as it is told to commands.
+
+use serde::{Deserialize, Serialize};
+
+use crate::admin::{Access, SessionFacts};
+use crate::audit::Actor;
+
+/// A session at the admin page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionItem {
+    /// Names it, and opens nothing.
+    pub id: String,
+    /// Where it was begun from.
+    pub address: String,
+    /// What the browser calls itself; empty when it does not say.
+    pub agent: String,
+    /// When it was begun.
+    pub since: String,
+    /// When it was last used.
+    pub used: String,
+}
+
+/// What a command changed of how the administrator comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessChanged {
+    /// Whether there was something to be changed.
+    pub changed: bool,
+    /// Sessions that were ended.
+    pub ended: usize,
+}
+
+impl From<SessionFacts> for SessionItem {
+    fn from(facts: SessionFacts) -> Self {
+        Self {
+            id: facts.name,
+            address: facts.address.to_string(),
+            agent: facts.agent,
+            since: facts.since.to_string(),
+            used: facts.used.to_string(),
+        }
+    }
+}
+
+/// All sessions, the newest first.
+pub(super) fn list(access: &Access) -> Vec<SessionItem> {
+    let sessions = access.sessions.list();
+    sessions.into_iter().map(SessionItem::from).collect()
+}
+
+/// Ends one session, or all of them.
+pub(super) fn end(
+    access: &Access,
+    actor: &Actor,
+    id: Option<&str>,
+) -> Result<AccessChanged, String> {
+    let ended = match id {
+        None => access.sessions.revoke_all(),
+        Some(id) if access.sessions.revoke(id) => 1,
+        Some(id) => {
+            return Err(format!(
+                "there is no session {id}; it may have ended already"
+            ));
+        }
+    };
+    tracing::info!(%actor, ended, "sessions of the admin page were ended");
+    let changed = ended > 0;
+    Ok(AccessChanged { changed, ended })
+}
+
+/// Takes over the password that a command has kept in the data folder, and ends all sessions.
+pub(super) fn take_password(access: &Access, actor: &Actor) -> Result<AccessChanged, String> {
+    if access.administrator.is_configured() {
+        return Err(crate::admin::AdminError::Configured.to_string());
+    }
+    let reloaded = access.administrator.reload();
+    reloaded.map_err(|error| error.to_string())?;
+    let ended = access.sessions.revoke_all();
+    tracing::info!(%actor, ended, "the administrator's password was set");
+    let changed = true;
+    Ok(AccessChanged { changed, ended })
+}
+
+/// Takes the second factor away, and ends all sessions.
+pub(super) fn reset_second_factor(access: &Access, actor: &Actor) -> Result<AccessChanged, String> {
+    let dropped = access.second_factor.drop_it();
+    let changed = dropped.map_err(|error| error.to_string())?;
+    let ended = access.sessions.revoke_all();
+    tracing::info!(%actor, ended, "the second factor was taken away");
+    Ok(AccessChanged { changed, ended })
+}

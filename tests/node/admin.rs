@@ -1,0 +1,24 @@
+//! The admin page over HTTP.
+
+mod client;
+mod commands;
+mod factor;
+mod forgery;
+mod headers;
+mod pacing;
+mod places;
+mod sessions;
+mod strangers;
+
+use std::path::Path;
+
+use crate::support::Setup;
+use client::Client;
+
+/// A configured password.
+const PASSWORD: &str = "correct horse battery";
+
+/// A node whose administrator's password is [`PASSWORD`].
+fn setup(home: &Path) -> Setup {
+    Setup::new(home).env("KSNODE_ADMIN__PASSWORD", PASSWORD)
+}
