@@ -1,14 +1,24 @@
-//! Tells the program which commit it is built from, as `GIT_HASH` for `option_env!`.
+//! Lays out the assets of the admin page (`assets.rs`), and tells the program which commit it is built from, as `GIT_HASH`
+//! for `option_env!`.
 //!
 //! A `GIT_HASH` in the environment wins: whoever builds a package knows the commit, and often has no repository.
 //! Without both, nothing is set and the node says that it does not know. A library for this (vergen) was left
 //! out: it is one question to git.
 
+mod assets;
+
+use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=packaging/build.rs");
+    assets::lay_out()?;
+    tell_commit();
+    Ok(())
+}
+
+fn tell_commit() {
     println!("cargo::rerun-if-env-changed=GIT_HASH");
     let given = std::env::var("GIT_HASH").ok();
     if given.is_some_and(|hash| !hash.is_empty()) {

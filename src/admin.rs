@@ -3,7 +3,7 @@
 //! In reading order: `administrator` and `password` tell whether a password is his; `site` is where a request for the page
 //! comes in and what every answer has in common; `visitor`, `session` and `forgery` decide who may ask, `route` what is asked
 //! for; `login` lets in, `actions` does what a form asks for, long work as one of the `jobs`; `pages` and `assets` are what is
-//! seen.
+//! seen, and `download` is what is taken along.
 //!
 //! The pages are made here and not in a browser: they can be read without a script, they need no second API, and whoever may
 //! not see something is not sent it.
@@ -12,6 +12,7 @@ mod actions;
 mod administrator;
 mod answer;
 mod assets;
+mod download;
 mod error;
 mod forgery;
 mod form;

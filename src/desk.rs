@@ -5,7 +5,7 @@
 //! it done is known in one place.
 //!
 //! In reading order: this file does, `answers` and `health` are what is told, `replica` the same of the replica; `history` is
-//! how the node did until now, from what `traffic` counts.
+//! how the node did until now, from what `traffic` counts; `words` is how numbers are told.
 
 mod answers;
 mod certificate;
@@ -16,6 +16,7 @@ mod replica;
 mod settings;
 mod traffic;
 mod users;
+mod words;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ pub use replica::{ReplicaCompared, ReplicaState, TableCompared};
 pub use settings::{Restart, Setting, SettingChange, Settings};
 pub use traffic::{Connection, Totals, Traffic};
 pub use users::{SharesOn, UserLookUp, WalletLookUp};
+pub use words::{size, span};
 
 use crate::audit::Actor;
 use crate::backup::{BackupError, BackupFile, Backups, Kind, Progress, RestoreRequest, Restorer};

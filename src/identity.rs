@@ -187,17 +187,22 @@ impl Identities {
         Some(auth_type.clone())
     }
 
+    /// The names of all configured providers, in the order of the alphabet.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.entries.keys().map(AuthType::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The users whom somebody may mean by `written`: as it is stored, or as the provider has it.
     ///
     /// # Errors
     /// [`IdentityError::UnknownProvider`]; [`IdentityError::UserIdInvalid`] when no user can have this identifier.
     pub fn meant(&self, provider: &str, written: &str) -> Result<Vec<UserId>, IdentityError> {
         let Some((auth_type, entry)) = self.entries.get_key_value(provider) else {
-            let mut known: Vec<&str> = self.entries.keys().map(AuthType::as_str).collect();
-            known.sort_unstable();
             return Err(IdentityError::UnknownProvider {
                 name: provider.to_owned(),
-                known: known.join(", "),
+                known: self.names().join(", "),
             });
         };
         let as_stored = UserId::new(auth_type.clone(), written)?;

@@ -4,20 +4,25 @@
 //! not restore.
 
 mod account;
+mod backups;
 
 use std::path::PathBuf;
 
+use http::StatusCode;
 use uuid::Uuid;
 
-use super::answer::see_other;
+use super::answer::{html, see_other};
 use super::form::Form;
 use super::jobs::Outcome;
-use super::pages::{Page, Visit};
+use super::pages::{self, Page, Visit};
 use super::session::Flash;
 use super::site::{Answer, Rooms};
 use super::{PageError, login, route};
 use crate::audit::Actor;
 use crate::backup::RestoreRequest;
+
+/// What is typed to confirm a new node key: the network has to be told of it.
+const ROTATE_NODE: &str = "rotate node";
 
 /// What a form has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,16 @@ pub(super) enum Action {
     CompareBackup(Uuid),
     /// Put it in the place of the data. Fields: `password`, and `confirm`, which is the name of its file.
     RestoreBackup(Uuid),
+    /// Delete a backup.
+    DeleteBackup(Uuid),
+    /// Look up a user. Fields: `provider`, `user`.
+    LookUp,
+    /// Have the certificate anew.
+    RenewCertificate,
+    /// Make a new share key. Field: `password`.
+    RotateShareKey,
+    /// Make a new node key. Fields: `password`, and `confirm`, which is [`ROTATE_NODE`].
+    RotateNodeKey,
     /// Fill the replica anew. Field: `discard`, when what only the replica has is to be given up.
     ResyncReplica,
     /// Compare the replica.
@@ -64,6 +79,11 @@ impl Action {
             ["backups", id, "verify"] => Self::VerifyBackup(route::id(id)?),
             ["backups", id, "compare"] => Self::CompareBackup(route::id(id)?),
             ["backups", id, "restore"] => Self::RestoreBackup(route::id(id)?),
+            ["backups", id, "delete"] => Self::DeleteBackup(route::id(id)?),
+            ["shares", "look-up"] => Self::LookUp,
+            ["certificates", "renew"] => Self::RenewCertificate,
+            ["keys", "share", "rotate"] => Self::RotateShareKey,
+            ["keys", "node", "rotate"] => Self::RotateNodeKey,
             ["replication", "resync"] => Self::ResyncReplica,
             ["replication", "verify"] => Self::VerifyReplica,
             ["account", "password"] => Self::ChangePassword,
@@ -88,6 +108,8 @@ impl Action {
                 | Self::BeginSecondFactor
                 | Self::DropSecondFactor
                 | Self::RenewPaperCodes
+                | Self::RotateShareKey
+                | Self::RotateNodeKey
         )
     }
 
@@ -99,7 +121,11 @@ impl Action {
             | Self::PruneBackups
             | Self::VerifyBackup(_)
             | Self::CompareBackup(_)
-            | Self::RestoreBackup(_) => Page::Backups,
+            | Self::RestoreBackup(_)
+            | Self::DeleteBackup(_) => Page::Backups,
+            Self::LookUp => Page::Shares,
+            Self::RenewCertificate => Page::Certificates,
+            Self::RotateShareKey | Self::RotateNodeKey => Page::Keys,
             Self::ResyncReplica | Self::VerifyReplica => Page::Replication,
             Self::ChangePassword
             | Self::BeginSecondFactor
@@ -123,10 +149,7 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     fn actor(&self) -> Actor {
-        Actor::Page {
-            address: self.visit.address,
-            session: self.visit.session.clone(),
-        }
+        self.visit.actor()
     }
 }
 
@@ -152,11 +175,16 @@ pub(super) async fn run(
 async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     match action {
         Action::Logout => Ok(login::leave(rooms, &asked.visit.session)),
-        Action::CreateBackup => create(rooms, asked),
-        Action::PruneBackups => prune(rooms, asked),
-        Action::VerifyBackup(id) => verify(rooms, asked, *id).await,
-        Action::CompareBackup(id) => restore(rooms, asked, *id, true).await,
-        Action::RestoreBackup(id) => restore(rooms, asked, *id, false).await,
+        Action::CreateBackup => backups::create(rooms, asked),
+        Action::PruneBackups => backups::prune(rooms, asked),
+        Action::VerifyBackup(id) => backups::verify(rooms, asked, *id).await,
+        Action::CompareBackup(id) => backups::restore(rooms, asked, *id, true).await,
+        Action::RestoreBackup(id) => backups::restore(rooms, asked, *id, false).await,
+        Action::DeleteBackup(id) => backups::delete(rooms, asked, *id).await,
+        Action::LookUp => look_up(rooms, asked).await,
+        Action::RenewCertificate => renew_certificate(rooms, asked).await,
+        Action::RotateShareKey => rotate_share_key(rooms, asked).await,
+        Action::RotateNodeKey => rotate_node_key(rooms, asked).await,
         Action::ResyncReplica => resync(rooms, asked),
         Action::VerifyReplica => verify_replica(rooms),
         Action::ChangePassword => account::change_password(rooms, asked).await,
@@ -190,81 +218,41 @@ fn to_job(id: Uuid) -> Answer {
     see_other(&format!("{}/jobs/{id}", route::ROOT))
 }
 
-fn create(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    let (desk, actor) = (rooms.desk.clone(), asked.actor());
-    let work = |progress| async move {
-        let made = desk.create_backup(&actor, &progress).await?;
-        Ok(Outcome::Made(made))
+async fn look_up(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let field = |name| asked.form.text(name).unwrap_or_default();
+    let (provider, user) = (field("provider"), field("user"));
+    let found = rooms.desk.look_up(&asked.actor(), provider, user).await?;
+    let page = pages::found(&found, rooms, asked.visit).await?;
+    Ok(html(StatusCode::OK, page))
+}
+
+async fn renew_certificate(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let renewal = rooms.desk.renew_certificate(&asked.actor()).await?;
+    let text = match renewal.certificate.source.as_str() {
+        "files" if renewal.in_time => "The files were read again; what came of it is below.",
+        "files" => "The files are being read; their disk is slow to answer.",
+        _ => "The authority is being asked; what comes of it will be below.",
     };
-    rooms
-        .jobs
-        .start("Make a backup", Page::Backups, work)
-        .map(to_job)
+    Ok(say(rooms, asked, Page::Certificates, text))
 }
 
-fn prune(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    let (desk, actor) = (rooms.desk.clone(), asked.actor());
-    let work = |_| async move { Ok(Outcome::Pruned(desk.prune_backups(&actor).await?)) };
-    rooms
-        .jobs
-        .start("Delete old backups", Page::Backups, work)
-        .map(to_job)
+async fn rotate_share_key(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let new = rooms.desk.rotate_share_key(&asked.actor()).await?;
+    let text = format!("Share key {} seals from now on.", new.version);
+    Ok(say(rooms, asked, Page::Keys, text))
 }
 
-async fn verify(rooms: &Rooms, asked: Asked<'_>, id: Uuid) -> Result<Answer, PageError> {
-    let (path, name) = backup(rooms, id).await?;
-    let (desk, actor) = (rooms.desk.clone(), asked.actor());
-    let work = |progress| async move {
-        let verified = desk.verify_backup(&actor, &path, None, None, &progress);
-        Ok(Outcome::Verified(verified.await?))
-    };
-    rooms
-        .jobs
-        .start(format!("Verify {name}"), Page::Backups, work)
-        .map(to_job)
-}
-
-async fn restore(
-    rooms: &Rooms,
-    asked: Asked<'_>,
-    id: Uuid,
-    dry_run: bool,
-) -> Result<Answer, PageError> {
-    let (path, name) = backup(rooms, id).await?;
-    if !dry_run && asked.form.text("confirm").map(str::trim) != Some(name.as_str()) {
-        let said =
-            format!("Nothing was restored: type the name of the backup, {name}, to confirm.");
+async fn rotate_node_key(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    if asked.form.text("confirm").map(str::trim) != Some(ROTATE_NODE) {
+        let said = format!("Nothing was done: type {ROTATE_NODE} to confirm.");
         return Err(PageError::Refused(said));
     }
-    let (desk, actor) = (rooms.desk.clone(), asked.actor());
-    let request = RestoreRequest {
-        path,
-        secret_file: None,
-        age_identity: None,
-        dry_run,
-    };
-    let work = |progress| async move {
-        let restored = desk.restore(&actor, request, &progress).await?;
-        Ok(if dry_run {
-            Outcome::Compared(restored)
-        } else {
-            Outcome::Restored(restored)
-        })
-    };
-    let title = if dry_run { "Compare" } else { "Restore" };
-    rooms
-        .jobs
-        .start(format!("{title} {name}"), Page::Backups, work)
-        .map(to_job)
-}
-
-/// The backup's file and its name.
-async fn backup(rooms: &Rooms, id: Uuid) -> Result<(PathBuf, String), PageError> {
-    let entries = rooms.desk.backups(None).await?;
-    let entry = entries.into_iter().find(|entry| entry.id == id);
-    let path = PathBuf::from(entry.ok_or(PageError::NotFound)?.path);
-    let name = path.file_name().map(|name| name.display().to_string());
-    Ok((path, name.unwrap_or_default()))
+    let new = rooms.desk.rotate_node_key(&asked.actor()).await?;
+    let text = format!(
+        "The node’s public key is now {}. Tell the network, which knows the former one.",
+        new.public_key.unwrap_or_default()
+    );
+    Ok(say(rooms, asked, Page::Keys, text))
 }
 
 fn resync(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
@@ -288,6 +276,13 @@ fn verify_replica(rooms: &Rooms) -> Result<Answer, PageError> {
         .jobs
         .start("Compare the replica", Page::Replication, work)
         .map(to_job)
+}
+
+/// Back to a page, which says so.
+fn say(rooms: &Rooms, asked: Asked<'_>, page: Page, text: impl Into<String>) -> Answer {
+    let sessions = &rooms.sessions;
+    sessions.leave(&asked.visit.session, Flash::good(text));
+    see_other(page.path())
 }
 
 /// Whether a text may name a session.

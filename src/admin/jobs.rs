@@ -30,7 +30,12 @@ pub enum Outcome {
     /// Backups that retention no longer keeps were deleted.
     Pruned(Vec<BackupEntry>),
     /// What a restore would do.
-    Compared(Restored),
+    Compared {
+        /// The backup's id.
+        id: Uuid,
+        /// What it would do.
+        restored: Restored,
+    },
     /// The data was replaced.
     Restored(Restored),
     /// The replica is being filled anew.

@@ -1,4 +1,26 @@
 //! What is seen: a page is a function from what the rooms say to HTML.
+//!
+//! A file a page: what it shows as plain fields, how they come about, and its template in `assets/templates`, which is checked
+//! when the program is compiled. `parts` and `chart` are what all of them are made of, `shell` is what is around them. A page
+//! is the same with and without scripts: where values go on, the script asks for the page anew and puts the parts that
+//! changed in their places, so that nothing is said in two ways.
+
+mod account;
+mod backups;
+mod certificates;
+mod chart;
+mod entry;
+mod growth;
+mod job;
+mod keys;
+mod logs;
+mod overview;
+mod parts;
+mod replication;
+mod settings;
+mod shares;
+mod shell;
+mod traffic;
 
 use std::net::IpAddr;
 
@@ -7,18 +29,26 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+pub(super) use entry::{EnrolmentView, LoginView, Problem, enrolment, login, paper_codes, problem};
+
 use super::PageError;
 use super::jobs::JobFacts;
-use super::second_factor::{Enrolment, PaperCodes};
 use super::session::Flash;
 use super::site::Rooms;
+use crate::audit::Actor;
 use crate::clock::Timestamp;
+use crate::desk::UserLookUp;
 
 /// A whole page.
 #[derive(Debug)]
 pub(super) struct Html(String);
 
 impl Html {
+    /// The page that a template makes.
+    fn of(page: &impl Template) -> Result<Self, PageError> {
+        Ok(Self(page.render()?))
+    }
+
     pub(super) fn into_bytes(self) -> Bytes {
         self.0.into()
     }
@@ -95,6 +125,22 @@ impl Page {
             Self::Account => "Account",
         }
     }
+
+    /// Its icon in the menu.
+    fn icon(self) -> &'static str {
+        match self {
+            Self::Overview => "gauge",
+            Self::Backups => "archive",
+            Self::Shares => "users-round",
+            Self::Keys => "key-round",
+            Self::Certificates => "file-badge",
+            Self::Replication => "waypoints",
+            Self::Logs => "scroll-text",
+            Self::Audit => "history",
+            Self::Settings => "sliders-horizontal",
+            Self::Account => "circle-user",
+        }
+    }
 }
 
 /// A request within a session.
@@ -104,6 +150,8 @@ pub(super) struct Visit {
     pub(super) session: String,
     /// Where the request comes from.
     pub(super) address: IpAddr,
+    /// The name under which the browser knows the node.
+    pub(super) host: String,
     /// What each form carries in its field `csrf`.
     pub(super) csrf: Zeroizing<String>,
     /// The pairs behind the question mark.
@@ -116,142 +164,64 @@ pub(super) struct Visit {
     pub(super) now: Timestamp,
 }
 
-/// What the login shows.
-#[derive(Debug)]
-pub(super) struct LoginView {
-    /// Whether there is a password at all; without one nobody can log in.
-    pub(super) has_password: bool,
-    /// Whether a code is asked for too.
-    pub(super) second_factor: bool,
-    /// The page to go on to; its name goes into the field `next`.
-    pub(super) next: Option<Page>,
-    /// What was wrong with the last attempt.
-    pub(super) wrong: Option<&'static str>,
-}
+impl Visit {
+    /// Who has done what is done.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::Page {
+            address: self.address,
+            session: self.session.clone(),
+        }
+    }
 
-/// What the set-up of the second factor shows.
-pub(super) struct EnrolmentView {
-    /// What the app is to be told.
-    pub(super) enrolment: Enrolment,
-    /// What was wrong with the last code.
-    pub(super) wrong: Option<&'static str>,
-}
-
-/// What a page of an error shows.
-#[derive(Debug)]
-pub(super) struct Problem<'a> {
-    pub(super) status: u16,
-    pub(super) title: &'a str,
-    pub(super) said: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "login.html")]
-struct LoginPage<'a> {
-    view: &'a LoginView,
-}
-
-#[derive(Template)]
-#[template(path = "problem.html")]
-struct ProblemPage<'a> {
-    problem: &'a Problem<'a>,
-}
-
-#[derive(Template)]
-#[template(path = "plain.html")]
-struct PlainPage<'a> {
-    title: &'a str,
-    text: String,
-    /// Where to go back to from a job, and whether it runs.
-    job: Option<(Page, bool)>,
-    visit: &'a Visit,
-}
-
-#[derive(Template)]
-#[template(path = "enrolment.html")]
-struct EnrolmentPage<'a> {
-    view: &'a EnrolmentView,
-    visit: &'a Visit,
-}
-
-#[derive(Template)]
-#[template(path = "paper_codes.html")]
-struct PaperCodesPage<'a> {
-    codes: &'a PaperCodes,
-    visit: &'a Visit,
-}
-
-/// The page that tells an app of the second factor, with the form for its first code.
-pub(super) fn enrolment(view: &EnrolmentView, visit: &Visit) -> Result<Html, PageError> {
-    Ok(Html(EnrolmentPage { view, visit }.render()?))
-}
-
-/// The page with the recovery codes, which are not shown again.
-pub(super) fn paper_codes(codes: &PaperCodes, visit: &Visit) -> Result<Html, PageError> {
-    Ok(Html(PaperCodesPage { codes, visit }.render()?))
-}
-
-/// The page of the login.
-pub(super) fn login(view: &LoginView) -> Result<Html, PageError> {
-    Ok(Html(LoginPage { view }.render()?))
-}
-
-/// The page of an error.
-pub(super) fn problem(problem: &Problem<'_>) -> Result<Html, PageError> {
-    Ok(Html(ProblemPage { problem }.render()?))
+    /// What the query says of `name`.
+    fn asks(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.query.iter();
+        pairs
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+    }
 }
 
 /// A page of the menu.
 pub(super) async fn show(page: Page, rooms: &Rooms, visit: &Visit) -> Result<Html, PageError> {
-    let text = match page {
-        Page::Overview => rooms.desk.status().await.line(),
-        Page::Account => format!(
-            "configured: {}, second factor: {}, recovery codes left: {}, sessions: {:?}",
-            rooms.administrator.is_configured(),
-            visit.second_factor,
-            rooms.second_factor.paper_left(),
-            rooms.sessions.list()
-        ),
-        Page::Logs => format!("{:?}", visit.query),
-        _ => String::new(),
-    };
-    plain(page.title(), text, None, visit)
-}
-
-/// The values on a page that a script keeps up to date.
-pub(super) async fn values(page: Page, rooms: &Rooms, _visit: &Visit) -> Result<Value, PageError> {
     match page {
-        Page::Overview => Ok(json!({ "line": rooms.desk.status().await.line() })),
-        _ => Err(PageError::NotFound),
+        Page::Overview => overview::show(rooms, visit).await,
+        Page::Backups => backups::show(rooms, visit).await,
+        Page::Shares => shares::show(None, rooms, visit).await,
+        Page::Certificates => certificates::show(rooms, visit).await,
+        Page::Replication => replication::show(rooms, visit).await,
+        Page::Logs => logs::show(rooms, visit),
+        Page::Account => account::show(rooms, visit),
+        Page::Keys => keys::show(rooms, visit).await,
+        Page::Settings => settings::show(rooms, visit).await,
+        Page::Audit => Err(PageError::NotFound),
     }
 }
 
+/// The same for a script, which puts what has changed into the page that is shown.
+pub(super) async fn values(page: Page, rooms: &Rooms, visit: &Visit) -> Result<Value, PageError> {
+    Ok(for_script(show(page, rooms, visit).await?, visit))
+}
+
+/// The page of shares with what was found of a user.
+pub(super) async fn found(
+    found: &UserLookUp,
+    rooms: &Rooms,
+    visit: &Visit,
+) -> Result<Html, PageError> {
+    shares::show(Some(found), rooms, visit).await
+}
+
 /// How a job stands. While it runs the page asks again by itself.
-pub(super) fn job(job: &JobFacts, _rooms: &Rooms, visit: &Visit) -> Result<Html, PageError> {
-    plain(
-        &job.title,
-        format!("{:?}", job.result),
-        Some((job.page, job.result.is_none())),
-        visit,
-    )
+pub(super) fn job(job: &JobFacts, visit: &Visit) -> Result<Html, PageError> {
+    job::show(job, visit)
 }
 
 /// The same for a script.
-pub(super) fn job_values(job: &JobFacts, _rooms: &Rooms) -> Value {
-    json!({ "id": job.id, "ended": job.ended.map(|at| at.to_string()) })
+pub(super) fn job_values(job: &JobFacts, visit: &Visit) -> Result<Value, PageError> {
+    Ok(for_script(job::show(job, visit)?, visit))
 }
 
-fn plain(
-    title: &str,
-    text: String,
-    job: Option<(Page, bool)>,
-    visit: &Visit,
-) -> Result<Html, PageError> {
-    let page = PlainPage {
-        title,
-        text,
-        job,
-        visit,
-    };
-    Ok(Html(page.render()?))
+fn for_script(page: Html, visit: &Visit) -> Value {
+    json!({ "page": page.0, "now": visit.now.to_string() })
 }

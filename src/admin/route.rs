@@ -29,6 +29,8 @@ pub(super) enum Route {
     Job(Uuid),
     /// The same for a script.
     JobValues(Uuid),
+    /// A backup's file.
+    Download(Uuid),
     /// What a form has done.
     Action(Action),
 }
@@ -48,6 +50,7 @@ impl Route {
                 Some(name) => id(name).map(Self::JobValues),
                 None => id(name).map(Self::Job),
             },
+            ["backups", name, "download"] => id(name).map(Self::Download),
             [name] => match name.strip_suffix(".json") {
                 Some(name) => Page::named(name).map(Self::Values),
                 None => Page::named(name)
@@ -68,7 +71,8 @@ impl Route {
             | Self::Page(_)
             | Self::Values(_)
             | Self::Job(_)
-            | Self::JobValues(_) => "GET, HEAD",
+            | Self::JobValues(_)
+            | Self::Download(_) => "GET, HEAD",
         }
     }
 }

@@ -19,7 +19,7 @@ use super::pages::{self, Page, Problem, Visit};
 use super::route::{LOGIN, Route, wants_json};
 use super::session::Known;
 use super::visitor::Visitor;
-use super::{Administrator, Jobs, PageError, SecondFactor, Sessions, assets};
+use super::{Administrator, Jobs, PageError, SecondFactor, Sessions, assets, download};
 use crate::clock::SharedClock;
 use crate::desk::Desk;
 
@@ -203,11 +203,16 @@ impl Shared {
             Route::Job(id) => {
                 let job = rooms.jobs.find(id).ok_or(PageError::NotFound)?;
                 let visit = self.visit(visitor, request, session);
-                Ok(html(StatusCode::OK, pages::job(&job, rooms, &visit)?))
+                Ok(html(StatusCode::OK, pages::job(&job, &visit)?))
             }
             Route::JobValues(id) => {
                 let job = rooms.jobs.find(id).ok_or(PageError::NotFound)?;
-                Ok(json(StatusCode::OK, &pages::job_values(&job, rooms)))
+                let visit = self.visit(visitor, request, session);
+                Ok(json(StatusCode::OK, &pages::job_values(&job, &visit)?))
+            }
+            Route::Download(id) => {
+                let visit = self.visit(visitor, request, session);
+                download::backup(rooms, &visit, id).await
             }
             Route::Action(action) => {
                 check_origin(request.headers(), request.uri())?;
@@ -226,13 +231,15 @@ impl Shared {
     }
 
     fn visit(&self, visitor: Visitor, request: &Request<Bytes>, session: &Known) -> Visit {
-        let flash = match *request.method() {
-            Method::GET => self.rooms.sessions.take_flash(&session.name),
-            _ => None,
-        };
+        // A script that asks for values does not take away what is to be said on the page.
+        let page = *request.method() == Method::GET && !wants_json(request.uri().path());
+        let flash = page
+            .then(|| self.rooms.sessions.take_flash(&session.name))
+            .flatten();
         Visit {
             session: session.name.clone(),
             address: visitor.address,
+            host: host(request),
             csrf: session.csrf.clone(),
             query: query(request.uri().query()),
             second_factor: self.rooms.second_factor.is_set(),
@@ -244,6 +251,18 @@ impl Shared {
     fn session(&self, headers: &HeaderMap, touch: bool) -> Option<Known> {
         self.rooms.sessions.find(cookie(headers)?, touch)
     }
+}
+
+/// The name under which a browser asks, without a port.
+fn host(request: &Request<Bytes>) -> String {
+    let named = request.headers().get(header::HOST);
+    let named = named.and_then(|host| host.to_str().ok());
+    let host = request.uri().host().map(str::to_owned);
+    host.or_else(|| {
+        let authority: http::uri::Authority = named?.parse().ok()?;
+        Some(authority.host().to_owned())
+    })
+    .unwrap_or_default()
 }
 
 /// The answer to whoever has no session: the way to the login, whatever he has asked for.

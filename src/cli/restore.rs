@@ -6,7 +6,6 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use clap::Args;
@@ -16,7 +15,7 @@ use super::Global;
 use super::backup::{Opening, Output};
 use super::progress::Bar;
 use super::running::{Through, Way, backup_file, in_plain_words};
-use super::text::{print, print_json, remark, span, with_error_as_json};
+use super::text::{print, print_json, remark, with_error_as_json};
 use crate::backup::RestoreRequest;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -230,26 +229,14 @@ fn comparison(restored: &Restored) -> String {
         after.users,
         before.shares,
         after.shares,
-        lost(restored)
+        restored.loss()
     )
-}
-
-fn lost(restored: &Restored) -> String {
-    match (&restored.taken_at, restored.lost_seconds) {
-        (Some(moment), Some(0)) => format!("no share was changed after {moment}"),
-        (Some(moment), Some(seconds)) => format!(
-            "changes after {moment} ({}) are lost",
-            span(Duration::from_secs(seconds))
-        ),
-        (Some(moment), None) => format!("changes after {moment} are lost"),
-        (None, _) => {
-            "changes after the backup are lost; it does not tell when it was made".to_owned()
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use uuid::Uuid;
 
     use super::*;

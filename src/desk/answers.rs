@@ -1,6 +1,8 @@
 //! What the node tells, and what commands print with `--json`: a contract of its own, which stays when the rooms' types
 //! change. Times are RFC 3339 in UTC, hashes and keys lower-case hex, paths as they are shown to people.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -8,6 +10,7 @@ use super::certificate::CertificateStatus;
 use super::health::{BackupHealth, DiskStatus, LoggedStatus, ServiceStatus, TelemetryStatus};
 use super::keys::ResealingStatus;
 use super::replica::ReplicaState;
+use super::words::span;
 use crate::backup::{Record, RestoreReport, Summary, Verified};
 use crate::clock::Timestamp;
 use crate::shares::ShareCount;
@@ -176,6 +179,23 @@ impl From<RestoreReport> for Restored {
                 .public_key_before
                 .filter(|before| *before != report.public_key)
                 .map(|_| hex::encode(report.public_key)),
+        }
+    }
+}
+
+impl Restored {
+    /// What is lost with the restore, for people.
+    pub fn loss(&self) -> String {
+        match (&self.taken_at, self.lost_seconds) {
+            (Some(moment), Some(0)) => format!("no share was changed after {moment}"),
+            (Some(moment), Some(seconds)) => format!(
+                "changes after {moment} ({}) are lost",
+                span(Duration::from_secs(seconds))
+            ),
+            (Some(moment), None) => format!("changes after {moment} are lost"),
+            (None, _) => {
+                "changes after the backup are lost; it does not tell when it was made".to_owned()
+            }
         }
     }
 }

@@ -72,6 +72,12 @@ impl From<Growth> for SharesOn {
 }
 
 impl Desk {
+    /// The providers whose users can be looked up.
+    pub fn providers(&self) -> Vec<String> {
+        let names = self.facts.identities.names();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// What there is of the user whom `provider` knows as `user_id`. That may be written as it is stored (`google_12345`) or
     /// as the provider has it (`12345`). The identifier is not logged.
     ///

@@ -9,7 +9,7 @@ use super::super::pages::{self, EnrolmentView, Page};
 use super::super::session::Flash;
 use super::super::site::{Answer, Rooms};
 use super::super::{AdminError, PageError, login};
-use super::Asked;
+use super::{Asked, say};
 
 pub(super) async fn change_password(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     let (new, again) = (asked.form.secret("new"), asked.form.secret("again"));
@@ -117,10 +117,7 @@ pub(super) fn revoke_others(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, P
 
 /// Back to the account's page, which says so.
 fn said(rooms: &Rooms, asked: Asked<'_>, text: impl Into<String>) -> Result<Answer, PageError> {
-    rooms
-        .sessions
-        .leave(&asked.visit.session, Flash::good(text));
-    Ok(see_other(Page::Account.path()))
+    Ok(say(rooms, asked, Page::Account, text))
 }
 
 /// What the administrator is to know of it, in its own words.

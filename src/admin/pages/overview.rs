@@ -1,0 +1,382 @@
+//! The overview: whether all is well, at a glance.
+
+use askama::Template;
+
+use super::chart::Chart;
+use super::logs::{Line, last_warnings};
+use super::parts::{Bar, Fact, Figure, Moment, State, Tone, counted, grouped, longest_unit};
+use super::shares::{Count, counts};
+use super::shell::Shell;
+use super::traffic::{self, Summary};
+use super::{Html, Page, PageError, Visit, growth};
+use crate::admin::site::Rooms;
+use crate::clock::Timestamp;
+use crate::desk::{DiskStatus, NodeStatus, SharesOn, Span, size};
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    shell: Shell,
+    standing: Standing,
+    problems: Vec<Trouble>,
+    figures: Vec<Figure>,
+    /// Whether the charts are of the last day.
+    day: bool,
+    charts: Option<Vec<Chart>>,
+    shares: Vec<Count>,
+    growth: Option<Chart>,
+    database: Database,
+    disks: Vec<Disk>,
+    /// Beside the shares.
+    first_cards: Vec<Card>,
+    cards: Vec<Card>,
+    logged: State,
+    warnings: Vec<Line>,
+}
+
+/// How the node is, in one sentence.
+struct Standing {
+    tone: Tone,
+    sentence: String,
+    beside: String,
+}
+
+/// Something that is wrong, and where more of it is told.
+struct Trouble {
+    text: String,
+    page: Option<Page>,
+}
+
+struct Database {
+    size: String,
+    log: String,
+}
+
+struct Disk {
+    name: String,
+    folder: String,
+    free: String,
+    total: String,
+    bar: Bar,
+}
+
+/// What is told of one thing.
+struct Card {
+    title: &'static str,
+    icon: &'static str,
+    page: Option<Page>,
+    state: State,
+    facts: Vec<Fact>,
+}
+
+/// The page.
+pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError> {
+    let node = rooms.desk.status().await;
+    let day = visit.asks("span") == Some("day");
+    // A database that does not answer is told of as a problem, and its growth is left out.
+    let grown = rooms.desk.growth(growth::DAYS).await.unwrap_or_default();
+    let hour = rooms.desk.history(Span::Hour);
+    let points = if day {
+        rooms.desk.history(Span::Day)
+    } else {
+        hour.clone()
+    };
+    let page = Overview {
+        shell: Shell::of(Page::Overview, visit),
+        standing: standing(&node),
+        problems: troubles(&node),
+        figures: figures(&node, &Summary::of(&hour), &grown),
+        day,
+        charts: traffic::charts(&points),
+        shares: counts(&node.key_shares),
+        growth: growth::chart(&grown),
+        database: Database {
+            size: size(node.database_bytes),
+            log: size(node.log_bytes),
+        },
+        disks: node.disks.iter().map(disk).collect(),
+        first_cards: vec![backup(&node, visit.now), certificate(&node, visit.now)],
+        cards: vec![
+            replica(&node),
+            telemetry(&node, visit.now),
+            place(&node, visit.now),
+        ],
+        logged: logged(&node),
+        warnings: last_warnings(visit.now),
+    };
+    Html::of(&page)
+}
+
+fn standing(node: &NodeStatus) -> Standing {
+    let problems = node.problems().len();
+    let sentence = match problems {
+        0 => "All is well.".to_owned(),
+        1 => "One thing is wrong.".to_owned(),
+        many => format!("{many} things are wrong."),
+    };
+    let tone = if problems == 0 { Tone::Good } else { Tone::Bad };
+    let beside = if node.backup.latest.is_some() {
+        "The node serves, its database answers, and its newest backup is proven."
+    } else {
+        "The node serves and its database answers. The first backup is still to be made."
+    };
+    Standing {
+        tone,
+        sentence,
+        beside: beside.to_owned(),
+    }
+}
+
+/// Each problem, with the page that is about it.
+fn troubles(node: &NodeStatus) -> Vec<Trouble> {
+    let page_of = |text: &str| {
+        [
+            ("backup", Page::Backups),
+            ("certificate", Page::Certificates),
+            ("replica", Page::Replication),
+            ("audit", Page::Audit),
+            ("database", Page::Logs),
+        ]
+        .into_iter()
+        .find(|(word, _)| text.contains(word))
+        .map(|(_, page)| page)
+    };
+    let trouble = |text: String| Trouble {
+        page: page_of(&text),
+        text: sentence(&text),
+    };
+    node.problems().into_iter().map(trouble).collect()
+}
+
+/// A text of the desk as a sentence of its own.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    let end = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
+}
+
+fn figures(node: &NodeStatus, traffic: &Summary, grown: &[SharesOn]) -> Vec<Figure> {
+    let shares: u64 = node.key_shares.iter().map(|count| count.shares).sum();
+    let up = std::time::Duration::from_secs(node.uptime_seconds);
+    let up = longest_unit(up).unwrap_or_else(|| "a moment".to_owned());
+    let (uptime, unit) = match up.split_once(' ') {
+        Some((count, unit)) if unit != "moment" => (count.to_owned(), unit_of(unit)),
+        _ => ("<1".to_owned(), "minute"),
+    };
+    let known = node.database_error.is_none();
+    vec![
+        Figure {
+            name: "Up for",
+            value: uptime,
+            unit,
+            beside: format!("ksnode {}", node.version),
+        },
+        Figure {
+            name: "Key shares",
+            value: if known {
+                grouped(shares)
+            } else {
+                "not known".to_owned()
+            },
+            unit: "",
+            beside: growth::since_yesterday(grown, shares),
+        },
+        Figure {
+            name: "Requests, last hour",
+            value: grouped(traffic.requests),
+            unit: "",
+            beside: match traffic.failures {
+                0 => "none failed".to_owned(),
+                failures => format!("{} failed", grouped(failures)),
+            },
+        },
+        Figure {
+            name: "99 of 100 within",
+            value: traffic.slow.clone().unwrap_or_else(|| "–".to_owned()),
+            unit: if traffic.slow.is_some() { "ms" } else { "" },
+            beside: traffic.usual(),
+        },
+        Figure {
+            name: "Open connections",
+            value: grouped(node.connections),
+            unit: "",
+            beside: node
+                .memory_bytes
+                .map_or_else(String::new, |bytes| format!("{} of memory", size(bytes))),
+        },
+    ]
+}
+
+/// The same word with a longer life.
+fn unit_of(word: &str) -> &'static str {
+    ["day", "days", "hour", "hours", "minute", "minutes"]
+        .into_iter()
+        .find(|unit| *unit == word)
+        .unwrap_or_default()
+}
+
+fn disk(disk: &DiskStatus) -> Disk {
+    let used = disk.total_bytes.saturating_sub(disk.free_bytes);
+    let tone = match disk.free_percent {
+        0..5 => Tone::Bad,
+        5..15 => Tone::Warn,
+        _ => Tone::Idle,
+    };
+    Disk {
+        name: sentence(&disk.of).trim_end_matches('.').to_owned(),
+        folder: disk.folder.display().to_string(),
+        free: size(disk.free_bytes),
+        total: size(disk.total_bytes),
+        bar: Bar::of(used, disk.total_bytes, tone),
+    }
+}
+
+fn backup(node: &NodeStatus, now: Timestamp) -> Card {
+    let health = &node.backup;
+    let (tone, text) = match (&health.latest, health.checked) {
+        _ if node.busy => (Tone::Busy, "A backup or a restore is under way"),
+        (None, _) => (Tone::Idle, "None yet"),
+        (Some(_), true) => (Tone::Good, "Verified"),
+        (Some(_), false) => (Tone::Bad, "Not as it should be"),
+    };
+    let mut facts = Vec::new();
+    facts.extend(health.latest.as_ref().map(|at| Fact::at("Made", at, now)));
+    facts.extend(health.failure.as_ref().map(|why| Fact::new("Failed", why)));
+    facts.extend(health.damage.as_ref().map(|why| Fact::new("Damage", why)));
+    facts.extend(
+        health
+            .hook_failure
+            .as_ref()
+            .map(|why| Fact::new("Off-site", why)),
+    );
+    Card {
+        title: "Last backup",
+        icon: "archive",
+        page: Some(Page::Backups),
+        state: State::new(tone, text),
+        facts,
+    }
+}
+
+fn certificate(node: &NodeStatus, now: Timestamp) -> Card {
+    let mut facts = Vec::new();
+    let state = match &node.certificate {
+        None => State::new(Tone::Idle, "Served in clear, behind a proxy"),
+        Some(one) => {
+            facts.push(Fact::new("For", one.names.join(", ")));
+            facts.push(Fact::at("Until", &one.not_after, now));
+            facts.push(Fact::new("Source", one.source.clone()));
+            super::certificates::state(one)
+        }
+    };
+    Card {
+        title: "Certificate",
+        icon: "file-badge",
+        page: Some(Page::Certificates),
+        state,
+        facts,
+    }
+}
+
+fn replica(node: &NodeStatus) -> Card {
+    let mut facts = Vec::new();
+    let state = match &node.replica {
+        None => State::new(Tone::Idle, "None is configured"),
+        Some(replica) => {
+            facts.push(Fact::new("Place", replica.place.clone()));
+            facts.push(Fact::new(
+                "Has not yet",
+                counted(replica.lag_changes, "change"),
+            ));
+            super::replication::state(replica)
+        }
+    };
+    Card {
+        title: "Replica",
+        icon: "waypoints",
+        page: Some(Page::Replication),
+        state,
+        facts,
+    }
+}
+
+fn telemetry(node: &NodeStatus, now: Timestamp) -> Card {
+    let mut facts = Vec::new();
+    let state = match &node.telemetry {
+        None => State::new(Tone::Idle, "Reports are not configured"),
+        Some(one) => {
+            facts.extend(
+                one.last_report
+                    .as_ref()
+                    .map(|at| Fact::at("Last report", at, now)),
+            );
+            facts.push(Fact::new("To", one.receiver.clone()));
+            facts.extend(one.error.as_ref().map(|why| Fact::new("Failed", why)));
+            match one.delivered {
+                Some(true) => State::new(Tone::Good, "Delivered"),
+                Some(false) => State::new(Tone::Bad, "Not delivered"),
+                None => State::new(Tone::Idle, "None sent yet"),
+            }
+        }
+    };
+    Card {
+        title: "Telemetry",
+        icon: "send",
+        page: None,
+        state,
+        facts,
+    }
+}
+
+fn logged(node: &NodeStatus) -> State {
+    let (errors, warnings) = (node.logged.errors, node.logged.warnings);
+    let tone = match (errors, warnings) {
+        (0, 0) => Tone::Good,
+        (0, _) => Tone::Warn,
+        _ => Tone::Bad,
+    };
+    let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+    State::new(tone, format!("{errors}, {warnings} since the start"))
+}
+
+fn place(node: &NodeStatus, now: Timestamp) -> Card {
+    let mut facts = vec![
+        Fact::new("API", node.listen.join(", ")),
+        Fact::at("Since", &node.launched, now),
+        Fact::new("Process", node.process.to_string()),
+    ];
+    let unit = node
+        .service
+        .as_ref()
+        .and_then(|service| service.unit.clone());
+    facts.extend(unit.map(|unit| Fact::new("Unit", unit)));
+    facts.extend(node.ops_listen.clone().map(|at| Fact::new("Metrics", at)));
+    let commit = node.git_hash.as_ref().and_then(|hash| hash.get(..12));
+    facts.extend(commit.map(|commit| Fact::new("Commit", commit)));
+    Card {
+        title: "Node",
+        icon: "server",
+        page: Some(Page::Keys),
+        state: State::new(
+            Tone::Good,
+            if node.certificate.is_some() {
+                "Serves https"
+            } else {
+                "Serves http"
+            },
+        ),
+        facts,
+    }
+}
+
+/// A moment of the desk, where there is one.
+pub(super) fn moment(told: Option<&String>, now: Timestamp) -> Option<Moment> {
+    told.map(|told| Moment::told(told, now))
+}
