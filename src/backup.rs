@@ -12,6 +12,7 @@
 //! The room knows nothing of key shares: what is in the tables of a role, and how its rows open, comes through
 //! [`Contents`]. [`Keeper`] is what stays the same whichever database is in place, [`Backups`] is the keeper of one.
 
+mod audited;
 mod backups;
 mod candidate;
 mod copy;

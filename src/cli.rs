@@ -4,6 +4,7 @@
 //! wrong, which service managers are told not to answer with a restart.
 
 pub mod admin;
+pub mod audit;
 pub mod backup;
 pub mod completions;
 pub mod config;
@@ -37,9 +38,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use rustix::process::getuid;
 
 use instance::Instance;
 
+use crate::audit::Actor;
 use crate::config::{ConfigError, Environment, InForce, Loaded, Overrides, load};
 use crate::service::owner::become_owner_of;
 
@@ -75,9 +78,17 @@ pub struct Global {
     /// Address the API is served at; may be given several times
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub listen: Vec<String>,
+    /// The user who calls, before this process becomes the owner of the data.
+    #[arg(skip = getuid().as_raw())]
+    pub caller: u32,
 }
 
 impl Global {
+    /// Who has done what this command does.
+    pub fn actor(&self) -> Actor {
+        Actor::Command { user: self.caller }
+    }
+
     /// The flags as the configuration's top layer.
     pub fn overrides(&self) -> Overrides {
         Overrides {
@@ -148,6 +159,9 @@ pub enum Command {
     /// Look at the replica in Postgres, compare it, fill it anew
     #[command(subcommand)]
     Replica(replica::Command),
+    /// List and verify the audit log: who had what done, and what became of the node
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Take over another node
     #[command(subcommand)]
     Import(import::Command),
@@ -201,6 +215,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Restore(arguments)) => restore::run(&cli.global, arguments)?,
         Some(Command::Rollback(arguments)) => rollback::run(&cli.global, arguments)?,
         Some(Command::Replica(command)) => return replica::run(&cli.global, command),
+        Some(Command::Audit(command)) => return audit::run(&cli.global, command),
         Some(Command::Init(arguments)) => init::run(&cli.global, arguments)?,
         Some(Command::Admin(command)) => admin::run(&cli.global, command)?,
         Some(Command::Token(command)) => token::run(&cli.global, command)?,

@@ -112,6 +112,8 @@ pub struct Config {
     pub telemetry: Option<Telemetry>,
     /// `[admin]`
     pub admin: Admin,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[log]`
     pub log: Log,
 }
@@ -371,6 +373,13 @@ pub struct Admin {
     /// Where the page is served in place of the API's listener; `None` (written as an empty text, or without a page) serves
     /// it there. Default there.
     pub listen: Option<SocketAddr>,
+}
+
+/// `[audit]`
+#[derive(Clone, Copy, Debug)]
+pub struct Audit {
+    /// How many days an entry of the audit log is kept. Default 400.
+    pub keep_days: u32,
 }
 
 /// `[log]`

@@ -12,11 +12,16 @@
 //! is deterministic, which is what a look-up by equality needs. A mode that fails badly on a repeated nonce (GCM)
 //! would make every restored backup and every cloned machine a danger.
 //!
+//! What is to be authentic and not secret (the audit log) has MACs: HMAC-SHA256 under a key that HKDF-SHA256 derives from a
+//! key of the ring, its purpose and version and the node named in the derivation. A key of its own in the ring would have been
+//! one more that every existing ring lacks; the derived one is rotated, wrapped and restored with what it comes from.
+//!
 //! The cryptography of TLS comes from one [`provider`], which is here because every room above may need it.
 //!
 //! This room knows no tables: wrapped keys come and go as [`WrappedKey`] values.
 
 mod derivation;
+mod mac;
 mod node_key;
 mod provider;
 mod ring;
@@ -26,6 +31,7 @@ mod secret;
 use std::path::PathBuf;
 
 pub use derivation::{KeyDerivation, KeyEncryptionKey};
+pub use mac::{MAC_LENGTH, MacKey, encoded};
 pub use node_key::{NodeKey, verify_signature};
 pub use provider::provider;
 pub use ring::{KeyRing, KeyState, Purpose, RingEntry, WrappedKey};

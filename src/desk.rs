@@ -4,10 +4,11 @@
 //! desk: each translates, none has rules of its own. So whatever is done is done, and told, the same way, and whoever had
 //! it done is known in one place.
 //!
-//! In reading order: this file does, `answers` and `health` are what is told, `replica` the same of the replica; `history` is
-//! how the node did until now, from what `traffic` counts; `words` is how numbers are told.
+//! In reading order: this file does, `answers` and `health` are what is told, `replica` and `audit` the same of the replica
+//! and of the audit log; `history` is how the node did until now, from what `traffic` counts; `words` is how numbers are told.
 
 mod answers;
+mod audit;
 mod certificate;
 mod health;
 mod history;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use answers::{BackupEntry, Counts, NodeStatus, Restored, SharesOf, VerifiedFile};
+pub use audit::{AuditItem, AuditStatus, AuditVerified};
 pub use certificate::{CertificateStatus, Renewal};
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
@@ -40,7 +42,7 @@ pub use traffic::{Connection, Totals, Traffic};
 pub use users::{SharesOn, UserLookUp, WalletLookUp};
 pub use words::{size, span};
 
-use crate::audit::Actor;
+use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::backup::{BackupError, BackupFile, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::InForce;
@@ -90,6 +92,8 @@ pub struct Handles {
     pub shares: KeyShares,
     /// The backups.
     pub backups: Backups,
+    /// The audit log.
+    pub audit: AuditLog,
     /// Restores of the running node.
     pub restorer: Restorer,
     /// Commit-reveal sessions, which know the node's ed25519 key.
@@ -202,7 +206,7 @@ impl Desk {
     ) -> Result<BackupEntry, DeskError> {
         tracing::info!(%actor, "a backup was asked for");
         let backups = (self.handles)().backups;
-        Ok(backups.create(Kind::Manual, progress).await?.into())
+        Ok(backups.create(Kind::Manual, actor, progress).await?.into())
     }
 
     /// Verifies a backup again: with the encryption secret of `secret_file` where it is another one than today's, opened
@@ -222,7 +226,7 @@ impl Desk {
         let handles = (self.handles)();
         let verified = handles
             .backups
-            .verify(path, secret_file, age_identity, progress);
+            .verify(actor, path, secret_file, age_identity, progress);
         Ok(verified.await?.into())
     }
 
@@ -232,7 +236,8 @@ impl Desk {
     /// [`DeskError::Backup`].
     pub async fn prune_backups(&self, actor: &Actor) -> Result<Vec<BackupEntry>, DeskError> {
         tracing::info!(%actor, "retention was asked for");
-        Ok(BackupEntry::all((self.handles)().backups.prune().await?))
+        let backups = (self.handles)().backups;
+        Ok(BackupEntry::all(backups.prune(actor).await?))
     }
 
     /// Deletes a backup; never the last good one.
@@ -241,7 +246,8 @@ impl Desk {
     /// [`DeskError::Backup`].
     pub async fn delete_backup(&self, actor: &Actor, id: Uuid) -> Result<BackupEntry, DeskError> {
         tracing::info!(%actor, %id, "a backup is to be deleted");
-        Ok((self.handles)().backups.delete(id).await?.into())
+        let backups = (self.handles)().backups;
+        Ok(backups.delete(actor, id).await?.into())
     }
 
     /// A backup's file, open to be sent to somebody.
@@ -250,7 +256,15 @@ impl Desk {
     /// [`DeskError::Backup`].
     pub async fn backup_file(&self, actor: &Actor, id: Uuid) -> Result<BackupFile, DeskError> {
         tracing::info!(%actor, %id, "a backup's file is given away");
-        Ok((self.handles)().backups.file(id).await?)
+        let file = (self.handles)().backups.file(id).await;
+        let detail = match &file {
+            Ok(file) => file.path.display().to_string(),
+            Err(_) => format!("backup {id}"),
+        };
+        // Before it is given: who goes away in the middle has a part of it.
+        self.enter(Entry::ended(actor, Action::BackupDownload, detail, &file))
+            .await;
+        Ok(file?)
     }
 
     /// Replaces the node's data by a backup, or tells what that would do.
@@ -265,8 +279,8 @@ impl Desk {
     ) -> Result<Restored, DeskError> {
         let (path, dry_run) = (request.path.display(), request.dry_run);
         tracing::info!(%actor, %path, dry_run, "a restore was asked for");
-        let restored = (self.handles)().restorer.restore(request, progress).await?;
-        Ok(restored.into())
+        let restorer = (self.handles)().restorer;
+        Ok(restorer.restore(actor, request, progress).await?.into())
     }
 
     /// Fills the replica anew. With `discard`, what only the replica has is given up.
@@ -280,7 +294,15 @@ impl Desk {
     ) -> Result<ReplicaState, DeskError> {
         tracing::info!(%actor, discard, "the replica is to be filled anew");
         let replica = self.replica()?;
-        replica.resync(discard).await?;
+        let asked = replica.resync(discard).await;
+        let detail = if discard {
+            "what only the replica has is given up"
+        } else {
+            ""
+        };
+        self.enter(Entry::ended(actor, Action::ReplicaResync, detail, &asked))
+            .await;
+        asked?;
         Ok(replica.status().into())
     }
 
@@ -288,8 +310,17 @@ impl Desk {
     ///
     /// # Errors
     /// [`DeskError::Replica`].
-    pub async fn verify_replica(&self) -> Result<ReplicaCompared, DeskError> {
-        Ok(self.replica()?.verify().await?.into())
+    pub async fn verify_replica(&self, actor: &Actor) -> Result<ReplicaCompared, DeskError> {
+        let compared = self.replica()?.verify().await;
+        self.enter(Entry::ended(actor, Action::ReplicaVerify, "", &compared))
+            .await;
+        Ok(compared?.into())
+    }
+
+    /// Writes to the audit log what was done at the desk or at one of its counters (a login). What is done by another room is
+    /// entered there.
+    pub async fn enter(&self, entry: Entry) {
+        (self.handles)().audit.record(entry).await;
     }
 
     /// Takes a measurement for the history: to be done every [`MEASURE_EVERY`].
@@ -372,6 +403,7 @@ impl Desk {
                 .replica
                 .as_ref()
                 .map(|replica| replica.status().into()),
+            audit: handles.audit.health().into(),
         }
     }
 }

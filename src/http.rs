@@ -48,6 +48,7 @@ pub use redirect::Redirect;
 pub use status::StatusFacts;
 
 use crate::admin::Administrator;
+use crate::audit::AuditLog;
 use crate::backup::{Backups, Restorer};
 use crate::clock::SharedClock;
 use crate::config::CommitRevealMode;
@@ -73,6 +74,8 @@ pub struct Api {
     pub commit_reveal: CommitRevealMode,
     /// Backups, and how the last one stands.
     pub backups: Backups,
+    /// Who had what done.
+    pub audit: AuditLog,
     /// Restores of the running node.
     pub restorer: Restorer,
     /// Who may have backups made and restored.

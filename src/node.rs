@@ -8,6 +8,7 @@ mod assembly;
 mod blueprint;
 mod contents;
 mod error;
+mod life;
 mod open;
 mod ports;
 mod restore;
@@ -126,6 +127,8 @@ impl Node {
             reload: reload.clone(),
             last: last.clone(),
         };
+        // Nothing that is done here is to have no beginning.
+        life::started(&current.get().audit, &in_force.loaded().digest()).await;
         Ok(Self {
             control,
             ops: Ops::new(current.clone(), readiness.clone(), registry),
@@ -226,6 +229,8 @@ impl Node {
         if !finished {
             tracing::warn!("requests were still under way at the deadline and are cut off");
         }
+        // While a replica still has it.
+        life::stopped(&self.current.get().audit, finished).await;
         self.last.cancel();
         background.wait().await;
         let api = self.current.get();

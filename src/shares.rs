@@ -23,10 +23,11 @@ use rusqlite::Connection;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::clock::SharedClock;
-use crate::crypto::{CryptoError, EncryptionSecret, KeyRing, random_id};
+use crate::crypto::{CryptoError, EncryptionSecret, KeyRing, Purpose, random_id};
 use crate::identity::UserId;
-use crate::store::{KeychainError, Store, StoreError};
+use crate::store::{Keychain, KeychainError, Store, StoreError, Unlocked};
 pub use contents::ShareContents;
 pub use count::ShareCount;
 pub use growth::{GROWTH_TABLE, Growth};
@@ -251,21 +252,34 @@ impl KeyShares {
             .await
     }
 
-    /// Makes a new share key, which seals from now on, and returns its version. Requests go on meanwhile. Older shares open
+    /// Makes a new share key, which seals from now on, as `actor` wants it, and returns its version. Requests go on meanwhile. Older shares open
     /// as before, and [`Self::reseal_step`] seals them anew.
     ///
     /// # Errors
     /// [`KeychainError`]: the secret is not the database's, or the database refuses. There may be a new key all the same when a
     /// replica that has to have it does not answer.
-    pub async fn rotate_key(&self, secret: EncryptionSecret) -> Result<u32, KeychainError> {
+    pub async fn rotate_key(
+        &self,
+        secret: EncryptionSecret,
+        audit: &AuditLog,
+        actor: &Actor,
+    ) -> Result<u32, KeychainError> {
         let _turn = self.ring.turn().await;
-        let (changed, opened) = change_keys(
-            &self.store,
-            secret,
-            self.clock.now(),
-            |keychain, key, now| keychain.rotate_share_key(key, now),
-        )
-        .await;
+        let (audit, actor) = (audit.clone(), actor.clone());
+        let change = move |connection: &Connection, key: &Unlocked, now| {
+            let keychain = Keychain(connection);
+            keychain.rotate_share_key(key, now)?;
+            let ring = keychain.ring_entries()?;
+            let shares = ring
+                .iter()
+                .filter(|row| row.purpose == Purpose::Share.as_str());
+            let version = shares.map(|row| row.version).max().unwrap_or_default();
+            let detail = format!("version {version}");
+            let entry = Entry::done(&actor, Action::ShareKeyRotate, detail);
+            audit.append(connection, &entry);
+            Ok(())
+        };
+        let (changed, opened) = change_keys(&self.store, secret, self.clock.now(), change).await;
         let version = opened
             .map(|keys| self.ring.replace(keys.ring))
             .transpose()?;

@@ -49,7 +49,7 @@ pub use metrics::StoreMetrics;
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
 pub use replication::{OnOutage, ReplicaStanding, Replication, Wait};
-pub use tables::STORE_LOGGED;
+pub use tables::{STORE_LOGGED, has_table};
 pub use timeline::{Timeline, Timelines};
 pub use way_down::{WayDown, migrate_down, schema_text, steps_down};
 use writer::{Giver, Shipping, Writer};
@@ -214,6 +214,21 @@ impl Store {
         E: From<StoreError>,
     {
         self.readers.run(query).await
+    }
+
+    /// As [`Self::write`], for what is noted beside the data: it waits for no replica and is not refused without one.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub async fn write_note<T, E>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.submit(Giver::Note, job).await
     }
 
     /// As [`Self::write`], for what keeps the change log: it waits for no replica and is not refused without one.

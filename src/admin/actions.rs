@@ -6,8 +6,6 @@
 mod account;
 mod backups;
 
-use std::path::PathBuf;
-
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -19,7 +17,6 @@ use super::session::Flash;
 use super::site::{Answer, Rooms};
 use super::{PageError, login, route};
 use crate::audit::Actor;
-use crate::backup::RestoreRequest;
 
 /// What is typed to confirm a new node key: the network has to be told of it.
 const ROTATE_NODE: &str = "rotate node";
@@ -186,7 +183,7 @@ async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer,
         Action::RotateShareKey => rotate_share_key(rooms, asked).await,
         Action::RotateNodeKey => rotate_node_key(rooms, asked).await,
         Action::ResyncReplica => resync(rooms, asked),
-        Action::VerifyReplica => verify_replica(rooms),
+        Action::VerifyReplica => verify_replica(rooms, asked),
         Action::ChangePassword => account::change_password(rooms, asked).await,
         Action::BeginSecondFactor => account::begin_second_factor(rooms, asked),
         Action::ConfirmSecondFactor => account::confirm_second_factor(rooms, asked),
@@ -269,9 +266,9 @@ fn resync(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
         .map(to_job)
 }
 
-fn verify_replica(rooms: &Rooms) -> Result<Answer, PageError> {
-    let desk = rooms.desk.clone();
-    let work = |_| async move { Ok(Outcome::ReplicaCompared(desk.verify_replica().await?)) };
+fn verify_replica(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let (desk, actor) = (rooms.desk.clone(), asked.actor());
+    let work = |_| async move { Ok(Outcome::ReplicaCompared(desk.verify_replica(&actor).await?)) };
     rooms
         .jobs
         .start("Compare the replica", Page::Replication, work)

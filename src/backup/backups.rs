@@ -18,6 +18,7 @@ use super::history::History;
 use super::keeper::Turn;
 use super::make::{remove, remove_unfinished};
 use super::{BackupError, Health, Keeper, Kind, Progress, Record, Status, retention};
+use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::clock::Timestamp;
 use crate::store::{Store, StoreError, Timelines};
 
@@ -27,21 +28,24 @@ pub struct Backups {
     pub(super) keeper: Keeper,
     pub(super) store: Arc<Store>,
     pub(super) node_id: Uuid,
+    pub(super) audit: AuditLog,
 }
 
 impl Backups {
-    pub(super) fn new(keeper: Keeper, store: Arc<Store>, node_id: Uuid) -> Self {
+    pub(super) fn new(keeper: Keeper, store: Arc<Store>, node_id: Uuid, audit: AuditLog) -> Self {
         Self {
             keeper,
             store,
             node_id,
+            audit,
         }
     }
 
     /// The same for the database that a restore has put in this one's place.
-    pub fn over(&self, store: Arc<Store>) -> Self {
+    pub fn over(&self, store: Arc<Store>, audit: AuditLog) -> Self {
         Self {
             store,
+            audit,
             ..self.clone()
         }
     }
@@ -88,25 +92,36 @@ impl Backups {
         self.refresh(Known::default()).await
     }
 
-    /// Makes a backup and verifies it. It goes on to its end when the caller goes away.
+    /// Makes a backup and verifies it, as `actor` wants it. It goes on to its end when the caller goes away.
     ///
     /// # Errors
     /// [`BackupError`]; the history has the same text.
-    pub async fn create(&self, kind: Kind, progress: &Progress) -> Result<Record, BackupError> {
+    pub async fn create(
+        &self,
+        kind: Kind,
+        actor: &Actor,
+        progress: &Progress,
+    ) -> Result<Record, BackupError> {
         let turn = self.keeper.turn().await?;
-        let (this, progress) = (self.clone(), progress.clone());
-        detached(async move { this.create_in(turn, kind, &progress).await }).await
+        let (this, actor, progress) = (self.clone(), actor.clone(), progress.clone());
+        detached(async move { this.create_in(turn, kind, &actor, &progress).await }).await
     }
 
     async fn create_in(
         &self,
         turn: Turn,
         kind: Kind,
+        actor: &Actor,
         progress: &Progress,
     ) -> Result<Record, BackupError> {
-        let record = self.keeper.begin(kind)?;
+        let begun = self.keeper.begin(kind);
+        if begun.is_err() {
+            let entry = Entry::ended(actor, Action::BackupCreate, "", &begun);
+            self.audit.record(entry).await;
+        }
+        let record = begun?;
         tracing::info!(kind = kind.as_str(), path = %record.path.display(), "a backup begins");
-        let made = self.make(record, progress).await;
+        let made = self.make(record, actor, progress).await;
         if let Err(error) = &made {
             tracing::error!(kind = kind.as_str(), %error, "a backup failed; the ones before are kept");
         }
@@ -120,7 +135,7 @@ impl Backups {
         let refreshed = self.refresh(Known { damage, unnoted }).await;
         let record = made?;
         refreshed?;
-        if let Err(error) = self.prune_in(&turn).await {
+        if let Err(error) = self.prune_in(&turn, &Actor::Node).await {
             tracing::error!(%error, "old backups could not be pruned");
         }
         drop(turn);
@@ -128,7 +143,12 @@ impl Backups {
         Ok(record)
     }
 
-    async fn make(&self, begun: Record, progress: &Progress) -> Result<Record, BackupError> {
+    async fn make(
+        &self,
+        begun: Record,
+        actor: &Actor,
+        progress: &Progress,
+    ) -> Result<Record, BackupError> {
         // The row is in the copy as well, which tells by it what it is.
         self.note(begun.clone()).await?;
         let began = self.keeper.0.clock.monotonic();
@@ -147,7 +167,9 @@ impl Backups {
             Err(error) => begun.failed(error, self.now()),
         };
         self.keeper.0.metrics.observe(&record);
-        if let Err(error) = self.note(record.clone()).await {
+        let path = record.path.display().to_string();
+        let entry = Entry::ended(actor, Action::BackupCreate, path, &made);
+        if let Err(error) = self.note_with(record.clone(), entry).await {
             // A file that the history does not know would never be deleted again.
             remove(&record.path);
             return Err(made.err().unwrap_or(error.into()));
@@ -170,17 +192,25 @@ impl Backups {
             .await
     }
 
-    /// Deletes what retention no longer keeps. Returns what was deleted.
+    /// Deletes what retention no longer keeps, as `actor` wants it. Returns what was deleted.
     ///
     /// # Errors
     /// [`BackupError`].
-    pub async fn prune(&self) -> Result<Vec<Record>, BackupError> {
+    pub async fn prune(&self, actor: &Actor) -> Result<Vec<Record>, BackupError> {
         let turn = self.keeper.turn().await?;
-        let this = self.clone();
-        detached(async move { this.prune_in(&turn).await }).await
+        let (this, actor) = (self.clone(), actor.clone());
+        detached(async move {
+            let pruned = this.prune_in(&turn, &actor).await;
+            let count = pruned.as_ref().map_or(0, Vec::len);
+            let detail = format!("{count} backups deleted");
+            let entry = Entry::ended(&actor, Action::BackupPrune, detail, &pruned);
+            this.audit.record(entry).await;
+            pruned
+        })
+        .await
     }
 
-    async fn prune_in(&self, _turn: &Turn) -> Result<Vec<Record>, BackupError> {
+    async fn prune_in(&self, _turn: &Turn, actor: &Actor) -> Result<Vec<Record>, BackupError> {
         let records = self.list(None).await?;
         let now = self.now();
         let damaged = self.health().damage.is_some();
@@ -191,7 +221,7 @@ impl Backups {
             now,
             damaged,
         ) {
-            let record = self.remove_file(record).await?;
+            let record = self.remove_file(record, actor).await?;
             tracing::info!(path = %record.path.display(), "a backup older than backup.keep_days was deleted");
             deleted.push(record);
         }
@@ -219,6 +249,18 @@ impl Backups {
     pub(super) async fn note(&self, record: Record) -> Result<(), StoreError> {
         self.store
             .write(move |connection| History(connection).put(&record))
+            .await
+    }
+
+    /// The same, with what is told of it, in one transaction.
+    pub(super) async fn note_with(&self, record: Record, entry: Entry) -> Result<(), StoreError> {
+        let audit = self.audit.clone();
+        self.store
+            .write(move |connection| {
+                History(connection).put(&record)?;
+                audit.append(connection, &entry);
+                Ok(())
+            })
             .await
     }
 

@@ -13,7 +13,8 @@ use super::history::History;
 use super::pace::Steady;
 use super::progress::{Phase, Watch};
 use super::verify::{Checked, Owner, header};
-use super::{BackupError, Contents, Record, Status, Summary, encryption, space};
+use super::{BackupError, Contents, Record, Status, Summary, audited, encryption, space};
+use crate::audit::{Actor, Chain};
 use crate::clock::Timestamp;
 use crate::crypto::EncryptionSecret;
 use crate::store::{
@@ -51,6 +52,19 @@ impl<'a> Source<'a> {
             watch: self.watch,
         }
     }
+}
+
+/// What the data that is replaced leaves to what takes its place.
+#[derive(Debug, Default)]
+pub(super) struct Legacy<'a> {
+    /// Its database; absent where there is none, or one of a node that is given up.
+    pub(super) database: Option<&'a Path>,
+    /// The history of backups.
+    pub(super) history: Option<Vec<Record>>,
+    /// Its timelines.
+    pub(super) timelines: Vec<Timeline>,
+    /// Its backup.
+    pub(super) saved: Option<&'a Record>,
 }
 
 /// A verified working copy. Its file goes when it is dropped, unless it was decided on.
@@ -113,28 +127,30 @@ impl Candidate {
         })
     }
 
-    /// Makes it the beginning of a new timeline, with the history of backups that is known today, with `saved`, the
-    /// backup of the data it replaces, and with the timelines of that data.
+    /// Makes it the beginning of a new timeline, with what the data that it replaces leaves to it, and enters into the audit
+    /// log that `actor` has restored it.
     pub(super) fn begin_timeline(
         &self,
         contents: &dyn Contents,
-        history: Option<&[Record]>,
         source: &Record,
-        saved: Option<&Record>,
-        left: &[Timeline],
+        legacy: &Legacy<'_>,
+        actor: &Actor,
         now: Timestamp,
     ) -> Result<Timeline, BackupError> {
         let mut connection = open_detached(&self.path)?;
         let transaction = connection.transaction().map_err(StoreError::from)?;
         contents.begin_timeline(&transaction)?;
-        let timeline = Timelines(&transaction).begin_beside(left, now)?;
-        match history {
+        let timeline = Timelines(&transaction).begin_beside(&legacy.timelines, now)?;
+        match &legacy.history {
             Some(records) => History(&transaction).replace(records)?,
             None => know_oneself(History(&transaction), source)?,
         }
-        saved
+        legacy
+            .saved
             .into_iter()
             .try_for_each(|saved| History(&transaction).put(saved))?;
+        let chain = Chain::new(&self.keys.ring);
+        audited::enter(&transaction, &chain, source, legacy, actor, now);
         transaction.commit().map_err(StoreError::from)?;
         connection
             .close()

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
 use super::{Kind, Record, Status, Summary};
 use crate::clock::Timestamp;
-use crate::store::StoreError;
+use crate::store::{StoreError, has_table};
 
 /// The table of this room.
 pub const BACKUP_TABLE: &str = include_str!("schema/backup.sql");
@@ -105,15 +105,7 @@ impl History<'_> {
 
     /// Whether the database has the table: one of an older schema does not.
     pub(super) fn exists(self) -> Result<bool, StoreError> {
-        Ok(self
-            .0
-            .query_row(
-                "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup'",
-                [],
-                |_| Ok(()),
-            )
-            .optional()?
-            .is_some())
+        has_table(self.0, "backup")
     }
 
     fn select(self, rest: &str, values: impl rusqlite::Params) -> Result<Vec<Record>, StoreError> {

@@ -18,6 +18,7 @@ use super::verify::Owner;
 use super::{
     BackupError, BackupMetrics, Backups, Contents, Health, Kind, Progress, Record, RestoreRequest,
 };
+use crate::audit::AuditLog;
 use crate::clock::SharedClock;
 use crate::config;
 use crate::crypto::{CryptoError, EncryptionSecret, random_id};
@@ -85,8 +86,8 @@ impl Keeper {
     }
 
     /// The backups of an open database.
-    pub fn of(&self, store: Arc<Store>, node_id: Uuid) -> Backups {
-        Backups::new(self.clone(), store, node_id)
+    pub fn of(&self, store: Arc<Store>, node_id: Uuid, audit: AuditLog) -> Backups {
+        Backups::new(self.clone(), store, node_id, audit)
     }
 
     /// Backups a database of an older schema before it is migrated. The record is to be noted once it is.

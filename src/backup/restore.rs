@@ -10,13 +10,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::backups::Backups;
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Legacy};
 use super::health::Known;
 use super::history::History;
 use super::keeper::Turn;
 use super::{
     BackupError, Keeper, Kind, Progress, Record, RestoreReport, RestoreRequest, Status, Summary,
 };
+use crate::audit::Actor;
 use crate::store::{
     DATABASE_FILE, FolderLock, Keychain, OpenKeys, StoreError, Timeline, Timelines, WritesPaused,
     open_read_only,
@@ -27,6 +28,8 @@ use crate::store::{
 pub struct RestoreOrder {
     /// What to restore.
     pub request: RestoreRequest,
+    /// Who wants it.
+    pub actor: Actor,
     /// Who watches.
     pub progress: Progress,
     reply: oneshot::Sender<Result<RestoreReport, BackupError>>,
@@ -66,6 +69,7 @@ impl Restorer {
     /// not done.
     pub async fn restore(
         &self,
+        actor: &Actor,
         request: RestoreRequest,
         progress: &Progress,
     ) -> Result<RestoreReport, BackupError> {
@@ -73,6 +77,7 @@ impl Restorer {
         let (reply, outcome) = oneshot::channel();
         let order = RestoreOrder {
             request,
+            actor: actor.clone(),
             progress: progress.clone(),
             reply,
             only: only.map_err(|_| BackupError::Busy)?,
@@ -191,37 +196,39 @@ impl PreparedRestore {
         &self.report
     }
 
-    /// Saves today's data as one more backup and gives the candidate its history and timeline. Nothing may write to the
+    /// Saves today's data as one more backup and gives the candidate its history and timeline, and the audit log with word of
+    /// what `actor` has done. Nothing may write to the
     /// database from here on but this: `paused` shows that nobody does, and is absent when no node runs.
     ///
     /// # Errors
     /// [`BackupError`]: today's data could not be saved, and is as it was.
     pub async fn save(
         &mut self,
+        actor: &Actor,
         paused: Option<&WritesPaused>,
         progress: &Progress,
     ) -> Result<(), BackupError> {
         let database = self.folder.path().join(DATABASE_FILE);
-        let (mut history, mut saved, mut left) = (None, None, Vec::new());
         // Of an empty node there is nothing to save, and its history is not the other one's.
-        if database.exists() && !self.of_another {
-            let record = self.save_today(paused, progress).await?;
-            let whole = record.error.is_none();
-            saved = Some(record);
-            (history, left) = self
-                .keeper
-                .in_background(move || {
-                    Ok((read_history(&database), read_timelines(&database, whole)))
-                })
-                .await?;
-        }
+        let replaced = (database.exists() && !self.of_another).then_some(database);
+        let saved = match &replaced {
+            Some(_) => Some(self.save_today(paused, progress).await?),
+            None => None,
+        };
         let (candidate, source) = (self.candidate.clone(), self.source.clone());
-        let shared = self.keeper.0.clone();
+        let (shared, actor) = (self.keeper.0.clone(), actor.clone());
         let timeline = self.keeper.in_background(move || {
+            let legacy = Legacy {
+                history: replaced.as_deref().and_then(read_history),
+                timelines: replaced.as_deref().map_or_else(Vec::new, |database| {
+                    let whole = saved.as_ref().is_some_and(|saved| saved.error.is_none());
+                    read_timelines(database, whole)
+                }),
+                database: replaced.as_deref(),
+                saved: saved.as_ref(),
+            };
             let contents = &*shared.options.contents;
-            let history = history.as_deref();
-            let (saved, now) = (saved.as_ref(), shared.clock.now());
-            candidate.begin_timeline(contents, history, &source, saved, &left, now)
+            candidate.begin_timeline(contents, &source, &legacy, &actor, shared.clock.now())
         });
         self.report.timeline = Some(timeline.await?.id);
         Ok(())

@@ -20,6 +20,8 @@ use super::pace::Pace;
 use super::progress::Watch;
 use super::verify::{Checked, Owner, Tables, tables};
 use super::{BackupError, Contents, Keeper, Kind, Progress, Record, Summary, space};
+use crate::audit::{Action, Actor, Chain, Entry};
+use crate::clock::Timestamp;
 use crate::store::{
     DATABASE_FILE, FolderLock, StoreError, WayDown, migrate, migrate_down, open_detached,
     schema_text,
@@ -75,11 +77,14 @@ struct Descent<'a> {
     ways_down: &'a [WayDown],
     target: usize,
     saved: &'a Record,
+    actor: &'a Actor,
+    now: Timestamp,
     watch: &'a Watch,
 }
 
 impl Keeper {
-    /// Saves the data in a folder whose node is stopped, and brings a copy of it down to the schema `target`.
+    /// Saves the data in a folder whose node is stopped, and brings a copy of it down to the schema `target`, as `actor`
+    /// wants it.
     ///
     /// # Errors
     /// [`BackupError`]: the data is as it was.
@@ -88,13 +93,14 @@ impl Keeper {
         folder: FolderLock,
         target: usize,
         ways_down: &'static [WayDown],
+        actor: &Actor,
         progress: &Progress,
     ) -> Result<PreparedRollback, BackupError> {
         let turn = self.turn().await?;
         let node = folder.node_id()?;
         let saved = self.save_before_rollback(&folder, node, progress).await?;
         let (shared, watch) = (self.0.clone(), self.watch(progress, Pace::Fast));
-        let of = folder.clone();
+        let (of, actor) = (folder.clone(), actor.clone());
         let prepared = self.in_background(move || {
             let secret = shared.secret()?;
             descend(&Descent {
@@ -106,6 +112,8 @@ impl Keeper {
                 ways_down,
                 target,
                 saved: &saved,
+                actor: &actor,
+                now: shared.clock.now(),
                 watch: &watch,
             })
         });
@@ -145,8 +153,9 @@ fn descend(descent: &Descent<'_>) -> Result<(Begun, RollbackReport), BackupError
     let known = descent.migrations.len();
     let found = descent.checked(&connection).schema(known)?;
     if found == known {
-        // A history of another schema cannot be written by this program.
+        // A history and a log of another schema cannot be written by this program.
         History(&connection).put(descent.saved)?;
+        descent.enter(&connection)?;
     }
     let held = tables(&connection)?;
     migrate_down(&mut connection, descent.ways_down, descent.target)?;
@@ -174,6 +183,19 @@ fn descend(descent: &Descent<'_>) -> Result<(Begun, RollbackReport), BackupError
 }
 
 impl Descent<'_> {
+    /// Writes it to the audit log, which the older program may know or not.
+    fn enter(&self, connection: &Connection) -> Result<(), BackupError> {
+        let keys = self.checked(connection).keys(self.owner)?;
+        let (from, to) = (self.migrations.len(), self.target);
+        let saved = self.saved.path.display();
+        let detail = format!("from schema {from} to {to}; the data until then is in {saved}");
+        let entry = Entry::done(self.actor, Action::Rollback, detail);
+        if let Err(error) = Chain::new(&keys.ring).append(connection, self.now, &entry) {
+            tracing::error!(%error, "the rollback is not in the audit log, which cannot be written");
+        }
+        Ok(())
+    }
+
     /// The database that was brought down is what the older program expects, and holds what it held.
     fn verify(&self, connection: &mut Connection, held: &Tables) -> Result<Summary, BackupError> {
         let checked = self.checked(connection);
@@ -231,6 +253,7 @@ impl Descent<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::AUDIT_TABLES;
     use crate::backup::testing::unwatched;
     use crate::clock::{Clock, ManualClock};
     use crate::crypto::{EncryptionSecret, KeyRing};
@@ -238,10 +261,11 @@ mod tests {
 
     const ITEMS: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY) STRICT;";
     const MORE: &str = "ALTER TABLE item ADD COLUMN more INTEGER NOT NULL DEFAULT 7;";
-    const ALL: [&str; 5] = [
+    const ALL: [&str; 6] = [
         NODE_TABLES,
         TIMELINE_TABLE,
         super::super::BACKUP_TABLE,
+        AUDIT_TABLES,
         ITEMS,
         MORE,
     ];
@@ -309,9 +333,11 @@ mod tests {
             owner,
             contents: &Items,
             migrations: &ALL,
-            ways_down: &[WayDown { from: 5, sql }],
-            target: 4,
+            ways_down: &[WayDown { from: 6, sql }],
+            target: 5,
             saved: &saved,
+            actor: &Actor::Command { user: 0 },
+            now,
             watch: &unwatched(),
         });
         if let Ok((_, report)) = &descended {
@@ -319,10 +345,14 @@ mod tests {
             let copy = Connection::open(copy).unwrap();
             let count = |sql: &str| -> i64 { copy.query_row(sql, [], |row| row.get(0)).unwrap() };
             assert_eq!(count("SELECT count(*) FROM item"), 3);
-            assert_eq!(count("PRAGMA user_version"), 4);
+            assert_eq!(count("PRAGMA user_version"), 5);
             assert_eq!(count("SELECT count(*) FROM pragma_table_info('item')"), 1);
             assert_eq!(count("SELECT count(*) FROM backup"), 1);
-            assert_eq!((report.from, report.to), (5, 4));
+            assert_eq!(
+                count("SELECT count(*) FROM audit WHERE action = 'rollback'"),
+                1
+            );
+            assert_eq!((report.from, report.to), (6, 5));
         }
         descended
     }
@@ -340,7 +370,7 @@ mod tests {
                 "ALTER TABLE item DROP COLUMN more; DELETE FROM item WHERE id = 2;",
                 "the table item had 3 rows and has 2",
             ),
-            ("SELECT 1;", "did not become one of schema 4"),
+            ("SELECT 1;", "did not become one of schema 5"),
             (
                 "ALTER TABLE item DROP COLUMN more; DELETE FROM key_ring WHERE purpose = 'share';",
                 "the table key_ring had",

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::Global;
 use super::progress::Bar;
-use super::running::{Way, absolute, backup_file, connect, open_folder};
+use super::running::{Way, absolute, backup_file, connect, open_folder, say_if_unwritten};
 use super::text::{print, print_json, remark, size, span, table, with_error_as_json};
+use crate::audit::Actor;
 use crate::backup::{BackupError, Backups, Kind};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -120,19 +121,19 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, command: &Command) -> anyhow::Result<()> {
-    let config = global.load_as_owner()?.config;
+    let (actor, config) = (global.actor(), global.load_as_owner()?.config);
     super::block_on(async {
         match command {
-            Command::Create(output) => create(&config, output.json).await,
+            Command::Create(output) => create(&config, &actor, output.json).await,
             Command::List(arguments) => list(&config, arguments).await,
-            Command::Verify(arguments) => verify(&config, arguments).await,
-            Command::Delete(arguments) => delete(&config, arguments).await,
-            Command::Prune(output) => prune(&config, output.json).await,
+            Command::Verify(arguments) => verify(&config, &actor, arguments).await,
+            Command::Delete(arguments) => delete(&config, &actor, arguments).await,
+            Command::Prune(output) => prune(&config, &actor, output.json).await,
         }
     })?
 }
 
-async fn create(config: &Config, json: bool) -> anyhow::Result<()> {
+async fn create(config: &Config, actor: &Actor, json: bool) -> anyhow::Result<()> {
     let bar = Bar::new();
     let way = Way::find_and_say(config).await?;
     let through = way.through();
@@ -144,7 +145,7 @@ async fn create(config: &Config, json: bool) -> anyhow::Result<()> {
         Way::Folder => {
             let progress = bar.progress();
             on_folder(config, async |backups| {
-                let made = backups.create(Kind::Manual, &progress).await?;
+                let made = backups.create(Kind::Manual, actor, &progress).await?;
                 // Here the hook would end with the command.
                 Ok::<_, BackupError>(backups.after_hook(made).await?)
             })
@@ -183,7 +184,7 @@ async fn list(config: &Config, arguments: &List) -> anyhow::Result<()> {
     print(&history(&entries, days))
 }
 
-async fn verify(config: &Config, arguments: &Verify) -> anyhow::Result<()> {
+async fn verify(config: &Config, actor: &Actor, arguments: &Verify) -> anyhow::Result<()> {
     let path = backup_file(&arguments.file, config)?;
     let (secret_file, age_identity) = arguments.opening.absolute()?;
     let bar = Bar::new();
@@ -202,7 +203,9 @@ async fn verify(config: &Config, arguments: &Verify) -> anyhow::Result<()> {
             let progress = bar.progress();
             let (secret, identity) = (secret_file.as_deref(), age_identity.as_deref());
             on_folder(config, async |backups| {
-                backups.verify(&path, secret, identity, &progress).await
+                backups
+                    .verify(actor, &path, secret, identity, &progress)
+                    .await
             })
             .await?
             .into()
@@ -215,7 +218,7 @@ async fn verify(config: &Config, arguments: &Verify) -> anyhow::Result<()> {
     print(&found(&verified))
 }
 
-async fn delete(config: &Config, arguments: &Delete) -> anyhow::Result<()> {
+async fn delete(config: &Config, actor: &Actor, arguments: &Delete) -> anyhow::Result<()> {
     let path = backup_file(&arguments.backup, config)?;
     let way = Way::find_and_say(config).await?;
     let through = way.through();
@@ -233,7 +236,7 @@ async fn delete(config: &Config, arguments: &Delete) -> anyhow::Result<()> {
         }
         Way::Folder => on_folder(config, async |backups| {
             let known = BackupEntry::all(backups.list(None).await?);
-            anyhow::Ok(backups.delete(named(&known)?).await?)
+            anyhow::Ok(backups.delete(actor, named(&known)?).await?)
         })
         .await?
         .into(),
@@ -255,13 +258,13 @@ fn chosen(known: &[BackupEntry], named: &Path, path: &Path) -> Result<Uuid, Back
     })
 }
 
-async fn prune(config: &Config, json: bool) -> anyhow::Result<()> {
+async fn prune(config: &Config, actor: &Actor, json: bool) -> anyhow::Result<()> {
     let way = Way::find_and_say(config).await?;
     let through = way.through();
     let deleted: Vec<BackupEntry> = match way {
         Way::Node(client) => client.ask(&Request::BackupPrune {}, |_| {}).await?,
         Way::Folder => {
-            BackupEntry::all(on_folder(config, async |backups| backups.prune().await).await?)
+            BackupEntry::all(on_folder(config, async |backups| backups.prune(actor).await).await?)
         }
     };
     if json {
@@ -288,6 +291,7 @@ where
     let opened = open_folder(config, &SystemClock::shared()).await?;
     let done = work(&opened.backups).await;
     opened.store.close().await;
+    say_if_unwritten(&opened.audit);
     Ok(done?)
 }
 

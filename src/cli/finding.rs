@@ -122,7 +122,7 @@ impl fmt::Display for Finding {
 }
 
 /// Paths and answers of others may hold line breaks and worse.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::Global;
 use super::backup::Output;
 use super::progress::Bar;
-use super::running::{Way, open_folder};
+use super::running::{Way, open_folder, say_if_unwritten};
 use super::text::{print, print_json, remark, span, table, with_error_as_json};
+use crate::audit::Actor;
 use crate::clock::SystemClock;
 use crate::config::{Config, SecretText};
 use crate::control::PhaseStep;
@@ -103,18 +104,19 @@ pub(super) fn on_stopped(
     global: &Global,
     work: impl AsyncFnOnce(&Config, &Stopped) -> anyhow::Result<ExitCode>,
 ) -> anyhow::Result<ExitCode> {
-    let config = global.load_as_owner()?.config;
+    let (actor, config) = (global.actor(), global.load_as_owner()?.config);
     // The shares of everybody go through this process in the clear.
     protect_memory();
     super::block_on(async {
-        let node = stopped(&config).await?;
+        let node = stopped(&config, actor).await?;
         let done = work(&config, &node).await;
         node.store.close().await;
+        say_if_unwritten(&node.audit);
         done
     })?
 }
 
-async fn stopped(config: &Config) -> anyhow::Result<Stopped> {
+async fn stopped(config: &Config, actor: Actor) -> anyhow::Result<Stopped> {
     let way = Way::find(config).await?;
     ensure!(
         matches!(way, Way::Folder),
@@ -125,18 +127,21 @@ async fn stopped(config: &Config) -> anyhow::Result<Stopped> {
         store,
         keys,
         backups,
+        audit,
     } = open_folder(config, &clock).await?;
     Ok(Stopped {
         store,
         ring: keys.ring.into(),
         backups,
+        audit,
+        actor,
         clock,
     })
 }
 
 async fn import(config: &Config, arguments: &Oko, node: &Stopped) -> anyhow::Result<ExitCode> {
     let Some(secret_file) = arguments.secret_file.clone().filter(|_| !arguments.abandon) else {
-        oko::abandon(&node.store).await?;
+        oko::abandon(node).await?;
         print("the import is given up; the node serves with what is there")?;
         return Ok(ExitCode::SUCCESS);
     };

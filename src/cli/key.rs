@@ -6,7 +6,8 @@ use anyhow::ensure;
 use clap::Subcommand;
 
 use super::Global;
-use super::running::{Way, open_folder};
+use super::running::{Way, open_folder, say_if_unwritten};
+use crate::audit::Actor;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::control::{Request, RotatedKey};
@@ -45,7 +46,9 @@ pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match command {
         Command::List => list(&config, &mut out),
-        Command::Rotate(which) => super::block_on(rotate(&config, which, &mut out))?,
+        Command::Rotate(which) => {
+            super::block_on(rotate(&config, &global.actor(), which, &mut out))?
+        }
     }
 }
 
@@ -66,7 +69,12 @@ fn list(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rotate(config: &Config, which: &Rotate, out: &mut impl Write) -> anyhow::Result<()> {
+async fn rotate(
+    config: &Config,
+    actor: &Actor,
+    which: &Rotate,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let (new, resealing) = match Way::find_and_say(config).await? {
         Way::Node(client) => {
             let key = match which {
@@ -80,7 +88,7 @@ async fn rotate(config: &Config, which: &Rotate, out: &mut impl Write) -> anyhow
             )
         }
         Way::Folder => {
-            let new = rotate_in_folder(config, which).await?;
+            let new = rotate_in_folder(config, actor, which).await?;
             (new, "start the node and it reseals the older shares")
         }
     };
@@ -96,21 +104,28 @@ async fn rotate(config: &Config, which: &Rotate, out: &mut impl Write) -> anyhow
 }
 
 /// Of a stopped node.
-async fn rotate_in_folder(config: &Config, which: &Rotate) -> anyhow::Result<NewKey> {
+async fn rotate_in_folder(
+    config: &Config,
+    actor: &Actor,
+    which: &Rotate,
+) -> anyhow::Result<NewKey> {
     let clock = SystemClock::shared();
-    let Opened { store, keys, .. } = open_folder(config, &clock).await?;
+    let Opened {
+        store, keys, audit, ..
+    } = open_folder(config, &clock).await?;
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
     let new = match which {
         Rotate::Share => {
             let shares = KeyShares::new(store.clone(), keys.ring.into(), clock);
-            NewKey::of_shares(shares.rotate_key(secret).await?)
+            NewKey::of_shares(shares.rotate_key(secret, &audit, actor).await?)
         }
         Rotate::Node => {
             let sessions = Sessions::new(store.clone(), keys.node_key.into(), clock);
             let former = sessions.public_key();
-            NewKey::of_node(sessions.rotate_key(secret).await?, former)
+            NewKey::of_node(sessions.rotate_key(secret, &audit, actor).await?, former)
         }
     };
     store.close().await;
+    say_if_unwritten(&audit);
     Ok(new)
 }

@@ -16,6 +16,7 @@ use super::backup::{Opening, Output};
 use super::progress::Bar;
 use super::running::{Through, Way, backup_file, in_plain_words};
 use super::text::{print, print_json, remark, with_error_as_json};
+use crate::audit::Actor;
 use crate::backup::RestoreRequest;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -57,7 +58,7 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = global.load_as_owner()?.config;
+    let (actor, config) = (global.actor(), global.load_as_owner()?.config);
     let asks = !arguments.dry_run && !arguments.yes;
     ensure!(
         !asks || (std::io::stdin().is_terminal() && std::io::stderr().is_terminal()),
@@ -66,14 +67,20 @@ fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
     );
     super::block_on(async {
         let Some(file) = &arguments.file else {
-            return from_replica(&config, arguments, asks).await;
+            return from_replica(&config, &actor, arguments, asks).await;
         };
-        restore(&config, arguments, backup_file(file, &config)?, asks).await
+        let file = backup_file(file, &config)?;
+        restore(&config, &actor, arguments, file, asks).await
     })?
 }
 
 /// Makes a file of the replica first, and restores that.
-async fn from_replica(config: &Config, arguments: &Arguments, asks: bool) -> anyhow::Result<()> {
+async fn from_replica(
+    config: &Config,
+    actor: &Actor,
+    arguments: &Arguments,
+    asks: bool,
+) -> anyhow::Result<()> {
     ensure!(
         matches!(Way::find(config).await?, Way::Folder),
         "the node runs, and its own data is newer than any replica; stop it first if it is to be replaced"
@@ -85,13 +92,14 @@ async fn from_replica(config: &Config, arguments: &Arguments, asks: bool) -> any
         "fetched {rows} rows of node {} from the replica",
         rebuilt.node
     ));
-    let restored = restore(config, arguments, rebuilt.path.clone(), asks).await;
+    let restored = restore(config, actor, arguments, rebuilt.path.clone(), asks).await;
     remove_database(&rebuilt.path)?;
     restored
 }
 
 async fn restore(
     config: &Config,
+    actor: &Actor,
     arguments: &Arguments,
     path: PathBuf,
     asks: bool,
@@ -104,7 +112,7 @@ async fn restore(
         dry_run: arguments.dry_run || asks,
     };
     let way = Way::find_and_say(config).await?;
-    let (mut through, mut restored) = ask(way, config, &request).await?;
+    let (mut through, mut restored) = ask(way, config, actor, &request).await?;
     if asks {
         remark(&would_change(&restored));
         let mut input = std::io::stdin().lock();
@@ -112,7 +120,7 @@ async fn restore(
             bail!("nothing was changed");
         }
         request.dry_run = false;
-        (through, restored) = ask(Way::find(config).await?, config, &request).await?;
+        (through, restored) = ask(Way::find(config).await?, config, actor, &request).await?;
     }
     if arguments.output.json {
         let dry_run = request.dry_run;
@@ -130,6 +138,7 @@ async fn restore(
 async fn ask(
     way: Way,
     config: &Config,
+    actor: &Actor,
     request: &RestoreRequest,
 ) -> anyhow::Result<(Through, Restored)> {
     let bar = Bar::new();
@@ -141,7 +150,7 @@ async fn ask(
         }
         Way::Folder => {
             let (progress, clock) = (bar.progress(), SystemClock::shared());
-            let report = restore_stopped(config, request, &progress, &clock).await;
+            let report = restore_stopped(config, actor, request, &progress, &clock).await;
             report
                 .map_err(|error| in_plain_words(error, config))?
                 .into()

@@ -10,6 +10,7 @@ use super::Global;
 use super::progress::Bar;
 use super::running::{Way, in_plain_words};
 use super::text::{print, print_json, with_error_as_json};
+use crate::audit::Actor;
 use crate::backup::RollbackReport;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -39,8 +40,8 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
-    let config = global.load_as_owner()?.config;
-    let report = super::block_on(rollback(&config, arguments.schema))??;
+    let (actor, config) = (global.actor(), global.load_as_owner()?.config);
+    let report = super::block_on(rollback(&config, &actor, arguments.schema))??;
     if arguments.json {
         return print_json(&json!({"rollback": report.map(document)}));
     }
@@ -55,7 +56,11 @@ fn dispatch(global: &Global, arguments: &Arguments) -> anyhow::Result<()> {
     })
 }
 
-async fn rollback(config: &Config, schema: usize) -> anyhow::Result<Option<RollbackReport>> {
+async fn rollback(
+    config: &Config,
+    actor: &Actor,
+    schema: usize,
+) -> anyhow::Result<Option<RollbackReport>> {
     if let Way::Node(client) = Way::find(config).await? {
         let process = client
             .process()
@@ -67,7 +72,8 @@ async fn rollback(config: &Config, schema: usize) -> anyhow::Result<Option<Rollb
         );
     }
     let bar = Bar::new();
-    let done = rollback_stopped(config, schema, &bar.progress(), &SystemClock::shared()).await;
+    let (progress, clock) = (bar.progress(), SystemClock::shared());
+    let done = rollback_stopped(config, schema, actor, &progress, &clock).await;
     done.map_err(|error| in_plain_words(error, config))
 }
 

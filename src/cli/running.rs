@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::secret::with_way_out;
 use super::text::remark;
+use crate::audit::AuditLog;
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::control::{Client, socket_path};
@@ -92,6 +93,15 @@ pub async fn connect(data_dir: &Path) -> anyhow::Result<Option<Client>> {
 pub async fn open_folder(config: &Config, clock: &SharedClock) -> anyhow::Result<Opened> {
     let opened = open_existing(config, clock).await;
     opened.map_err(|error| in_plain_words(error, config))
+}
+
+/// Says that what a command did is not in the audit log, for it ends and cannot try again.
+pub fn say_if_unwritten(audit: &AuditLog) {
+    if let Some(error) = audit.health().error {
+        remark(&format!(
+            "warning: done, but it is not in the audit log, which cannot be written: {error}"
+        ));
+    }
 }
 
 /// An error of work on the folder itself. That somebody has the folder means more here than for a second node: no node

@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 
 use super::Global;
 use super::files::{private_file, sync_folder};
+use super::running::say_if_unwritten;
 use super::setup::new_secret;
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{CryptoError, EncryptionSecret};
@@ -42,17 +44,22 @@ pub struct Arguments {
 pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
     let Command::Change(arguments) = command;
     let config = global.load_as_owner()?.config;
-    let mut out = std::io::stdout().lock();
+    let (actor, mut out) = (global.actor(), std::io::stdout().lock());
     match &arguments.new {
-        Some(new) => super::block_on(change_to(&config, new, &mut out))?,
-        None => super::block_on(change_in_place(&config, &mut out))?,
+        Some(new) => super::block_on(change_to(&config, &actor, new, &mut out))?,
+        None => super::block_on(change_in_place(&config, &actor, &mut out))?,
     }
 }
 
-async fn change_to(config: &Config, new: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+async fn change_to(
+    config: &Config,
+    actor: &Actor,
+    new: &Path,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
     let secret = EncryptionSecret::from_file(new, config.allow_readable_secret)?;
-    rewrap(config, secret, &clock).await?;
+    rewrap(config, actor, secret, &clock).await?;
     writeln!(
         out,
         "the database opens with {} from now on; set secret_file to it. Keep {} for the backups made until now",
@@ -62,7 +69,11 @@ async fn change_to(config: &Config, new: &Path, out: &mut impl Write) -> anyhow:
     Ok(())
 }
 
-async fn change_in_place(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+async fn change_in_place(
+    config: &Config,
+    actor: &Actor,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
     let current = &config.secret_file;
     let new = beside(current, "new")?;
@@ -74,7 +85,7 @@ async fn change_in_place(config: &Config, out: &mut impl Write) -> anyhow::Resul
             private_file(&new, text.as_bytes())?;
         }
         let secret = EncryptionSecret::from_file(&new, config.allow_readable_secret)?;
-        rewrap(config, secret, &clock).await?;
+        rewrap(config, actor, secret, &clock).await?;
     }
     let day: String = clock
         .now()
@@ -101,16 +112,30 @@ async fn change_in_place(config: &Config, out: &mut impl Write) -> anyhow::Resul
     Ok(())
 }
 
-async fn rewrap(config: &Config, new: EncryptionSecret, clock: &SharedClock) -> anyhow::Result<()> {
-    let Opened { store, keys, .. } = open_existing(config, clock).await?;
+async fn rewrap(
+    config: &Config,
+    actor: &Actor,
+    new: EncryptionSecret,
+    clock: &SharedClock,
+) -> anyhow::Result<()> {
+    let Opened {
+        store, keys, audit, ..
+    } = open_existing(config, clock).await?;
     let old = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
     let (node_id, now) = (Some(keys.node_id), clock.now());
+    let (entering, entry) = (
+        audit.clone(),
+        Entry::done(actor, Action::SecretChange, "the key ring is wrapped anew"),
+    );
     store
         .write(move |connection| -> Result<_, KeychainError> {
-            Keychain(connection).change_secret(&old, &new, node_id, now)
+            Keychain(connection).change_secret(&old, &new, node_id, now)?;
+            entering.append(connection, &entry);
+            Ok(())
         })
         .await?;
     store.close().await;
+    say_if_unwritten(&audit);
     Ok(())
 }
 

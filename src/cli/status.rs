@@ -218,10 +218,11 @@ fn backup(node: &NodeStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desk::{BackupHealth, SharesOf};
+    use crate::desk::{AuditStatus, BackupHealth, SharesOf};
 
     fn node() -> NodeStatus {
         NodeStatus {
+            audit: AuditStatus::default(),
             version: "1.2.3".into(),
             git_hash: Some("abc".into()),
             process: 7,

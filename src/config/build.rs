@@ -10,8 +10,8 @@ use super::key;
 use super::places::Places;
 use super::resolve::{Reported, Resolved, Resolver};
 use super::{
-    Admin, Auth0, Backup, CommitRevealMode, Config, Google, Identity, Log, LogFormat, Oidc, Ops,
-    Server, Telemetry, check,
+    Admin, Audit, Auth0, Backup, CommitRevealMode, Config, Google, Identity, Log, LogFormat, Oidc,
+    Ops, Server, Telemetry, check,
 };
 
 /// Reads every key. All sections are read before the first failure counts.
@@ -43,6 +43,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
     let replica = replica::replica(r);
     let telemetry = telemetry(r);
     let admin = admin(r);
+    let audit = number(r, "audit.keep_days").map(|keep_days| Audit { keep_days });
     let log = log(r);
     let config = Config {
         data_dir: data_dir?,
@@ -57,6 +58,7 @@ pub(crate) fn config(r: &mut Resolver<'_>, places: &Places) -> Resolved<Config> 
         replica: replica?,
         telemetry: telemetry?,
         admin: admin?,
+        audit: audit?,
         log: log?,
     };
     distinct_listeners(r, &config)?;

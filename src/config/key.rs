@@ -172,7 +172,7 @@ mod tests {
         );
         assert_eq!(
             suggest("keep_days").unwrap(),
-            "backup.keep_days or log.keep_days"
+            "backup.keep_days or audit.keep_days or log.keep_days"
         );
         assert_eq!(
             suggest_variable("KSNODE_SERVER_LISTEN").unwrap(),

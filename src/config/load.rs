@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use super::environment::{Environment, Overrides};
 use super::error::{ConfigError, Source};
 use super::key::{self, Key, Kind};
@@ -38,6 +40,18 @@ pub struct Loaded {
     pub notices: Vec<String>,
     /// The file that was read.
     pub config_file: Option<PathBuf>,
+}
+
+impl Loaded {
+    /// A digest of all settings in force, for telling whether they were the same at another time. Secrets are in it as they
+    /// are shown, and so not at all.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for Origin { key, value, .. } in &self.origins {
+            digest.update(format!("{key} = {value}\n"));
+        }
+        digest.finalize().into()
+    }
 }
 
 /// Reads and checks the configuration: defaults, `ksnode.toml`, the Docker suite's variables, `KSNODE_…` variables,

@@ -48,7 +48,7 @@ async fn answer(
             RotatedKey::Node => desk.rotate_node_key(actor).await,
         }),
         Request::ReplicaResync { discard } => said(desk.resync_replica(actor, discard).await),
-        Request::ReplicaVerify {} => said(desk.verify_replica().await),
+        Request::ReplicaVerify {} => said(desk.verify_replica(actor).await),
         Request::Restore {
             path,
             secret_file,

@@ -5,6 +5,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::mac::MacKey;
 use super::seal::SealingKey;
 use super::{Context, CryptoError, KeyEncryptionKey};
 
@@ -238,6 +239,23 @@ impl KeyRing {
         key.open_deterministic(context, version, blind)
     }
 
+    /// Keys for MACs, one derived from each version of `purpose`: of this node, and for what `label` names alone.
+    pub fn mac_keys(&self, purpose: Purpose, label: &'static str) -> BTreeMap<u32, MacKey> {
+        self.keys
+            .range((purpose, 0)..=(purpose, u32::MAX))
+            .map(|(&(_, version), key)| {
+                let version_bytes = version.to_be_bytes();
+                let items: [&[u8]; 3] =
+                    [&self.node_id, purpose.as_str().as_bytes(), &version_bytes];
+                let context = Context {
+                    label,
+                    items: &items,
+                };
+                (version, MacKey::derive(key.expose(), context))
+            })
+            .collect()
+    }
+
     fn newest(&self, purpose: Purpose) -> Result<(u32, &SealingKey), CryptoError> {
         self.keys
             .range((purpose, 0)..=(purpose, u32::MAX))
@@ -354,6 +372,25 @@ mod tests {
             .map(|entry| entry.state)
             .collect();
         assert_eq!(states, [KeyState::Retired, KeyState::Active]);
+    }
+
+    #[test]
+    fn mac_keys_are_of_one_node_version_and_purpose() {
+        let mut ring = KeyRing::generate(NODE).unwrap();
+        let of = |ring: &KeyRing, label| -> Vec<[u8; 32]> {
+            let keys = ring.mac_keys(Purpose::NodeWrap, label);
+            keys.values().map(|key| key.mac(place(&[b"x"]))).collect()
+        };
+        let first = of(&ring, "one/1");
+        assert_eq!(first, of(&ring, "one/1"));
+        assert_ne!(first, of(&ring, "two/1"));
+        ring.rotate(Purpose::NodeWrap).unwrap();
+        let both = of(&ring, "one/1");
+        assert_eq!(both[..1], first);
+        assert_ne!(both[1], first[0]);
+        // The same key in another node's ring.
+        ring.node_id = [8; 16];
+        assert_ne!(of(&ring, "one/1")[0], first[0]);
     }
 
     #[test]

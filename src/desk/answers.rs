@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::audit::AuditStatus;
 use super::certificate::CertificateStatus;
 use super::health::{BackupHealth, DiskStatus, LoggedStatus, ServiceStatus, TelemetryStatus};
 use super::keys::ResealingStatus;
@@ -276,6 +277,9 @@ pub struct NodeStatus {
     pub connections: u64,
     /// How the replica stands; absent when there is none.
     pub replica: Option<ReplicaState>,
+    /// How the audit log stands.
+    #[serde(default)]
+    pub audit: AuditStatus,
 }
 
 /// How many shares of one curve the users of one provider have.
@@ -340,6 +344,7 @@ impl NodeStatus {
             ));
         }
         problems.extend(self.replica.iter().filter_map(ReplicaState::problem));
+        problems.extend(self.audit.problems());
         problems.extend(
             self.certificate
                 .iter()

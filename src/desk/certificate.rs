@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::text;
 use super::{Desk, DeskError};
-use crate::audit::Actor;
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::Timestamp;
 use crate::tls::{CertificateFacts, CertificateSource};
 
@@ -98,7 +98,10 @@ impl Desk {
     pub async fn renew_certificate(&self, actor: &Actor) -> Result<Renewal, DeskError> {
         tracing::info!(%actor, "the certificate is to be had anew");
         let reload = self.facts.reload.as_ref();
-        let in_time = reload.ok_or(DeskError::NoCertificate)?.ask().await;
+        let reload = reload.ok_or(DeskError::NoCertificate)?;
+        self.enter(Entry::done(actor, Action::CertificateRenew, ""))
+            .await;
+        let in_time = reload.ask().await;
         Ok(Renewal {
             certificate: self.certificate().ok_or(DeskError::NoCertificate)?,
             in_time,

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::{Desk, DeskError};
-use crate::audit::Actor;
+use super::{Desk, DeskError, Handles};
+use crate::audit::{Action, Actor, Entry};
 use crate::crypto::{CryptoError, EncryptionSecret};
 use crate::shares::Resealing;
 use crate::store::{Keychain, KeychainError, NodeKeyEntry, RingRow, StoreError};
@@ -130,9 +130,15 @@ impl Desk {
     /// [`DeskError::Keys`].
     pub async fn rotate_share_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
         tracing::info!(%actor, "a new share key was asked for");
-        let (shares, secret) = ((self.handles)().shares, self.secret()?);
-        let rotated = tokio::spawn(async move { shares.rotate_key(secret).await });
-        let version = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
+        let (handles, secret, by) = ((self.handles)(), self.secret()?, actor.clone());
+        let rotated = tokio::spawn(async move {
+            let Handles { shares, audit, .. } = handles;
+            shares.rotate_key(secret, &audit, &by).await
+        });
+        let rotated = rotated.await.unwrap_or(Err(StoreError::Closed.into()));
+        self.enter_failure(actor, Action::ShareKeyRotate, &rotated)
+            .await;
+        let version = rotated?;
         tracing::info!(
             version,
             "a new share key seals from now on; older shares are resealed in the background"
@@ -146,17 +152,36 @@ impl Desk {
     /// [`DeskError::Keys`].
     pub async fn rotate_node_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
         tracing::info!(%actor, "a new node key was asked for");
-        let (sessions, secret) = ((self.handles)().sessions, self.secret()?);
-        let former = sessions.public_key();
-        let rotated = tokio::spawn(async move { sessions.rotate_key(secret).await });
-        let new = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
-        let new = NewKey::of_node(new, former);
+        let (handles, secret, by) = ((self.handles)(), self.secret()?, actor.clone());
+        let former = handles.sessions.public_key();
+        let rotated = tokio::spawn(async move {
+            let Handles {
+                sessions, audit, ..
+            } = handles;
+            sessions.rotate_key(secret, &audit, &by).await
+        });
+        let rotated = rotated.await.unwrap_or(Err(StoreError::Closed.into()));
+        self.enter_failure(actor, Action::NodeKeyRotate, &rotated)
+            .await;
+        let new = NewKey::of_node(rotated?, former);
         tracing::warn!(
             public_key = new.public_key,
             former = new.former_public_key,
             "the node has a new public key: tell the network, which knows the former one"
         );
         Ok(new)
+    }
+
+    /// What was done is in the log already, with its effect.
+    async fn enter_failure<T>(
+        &self,
+        actor: &Actor,
+        action: Action,
+        done: &Result<T, KeychainError>,
+    ) {
+        if done.is_err() {
+            self.enter(Entry::ended(actor, action, "", done)).await;
+        }
     }
 
     fn secret(&self) -> Result<EncryptionSecret, KeychainError> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::text;
 use super::{Desk, DeskError, whole_days};
-use crate::audit::Actor;
+use crate::audit::{Action, Actor, Entry};
 use crate::shares::{Growth, KnownShare};
 
 /// What the node has of a user.
@@ -90,6 +90,9 @@ impl Desk {
         user_id: &str,
     ) -> Result<UserLookUp, DeskError> {
         tracing::info!(%actor, provider, "a user is looked up");
+        // Of whom is nobody's business who reads the log.
+        self.enter(Entry::done(actor, Action::UserLookUp, provider))
+            .await;
         let meant = self.facts.identities.meant(provider, user_id.trim())?;
         let shares = (self.handles)().shares;
         let mut found = None;

@@ -20,6 +20,7 @@ use super::caller::Call;
 use super::error::{ApiError, Code};
 use super::wire::{FailureBody, SuccessBody};
 use crate::admin::{AdminError, Administrator};
+use crate::audit::Actor;
 use crate::backup::{Kind, Progress, RestoreRequest};
 use wire::{BackupData, BackupItem, DaysBody, Field, PasswordBody, RestoreBody, RestoreData};
 
@@ -43,7 +44,7 @@ pub(super) async fn create(api: &Api, call: &Call) -> CallResult<BackupData> {
     authenticate(api, call).await?;
     let made = api
         .backups
-        .create(Kind::Manual, &Progress::unwatched())
+        .create(Kind::Manual, &actor(call), &Progress::unwatched())
         .await
         .map_err(ApiError::dump_failed)?;
     Ok(Some(made.into()))
@@ -113,7 +114,7 @@ pub(super) async fn restore(api: &Api, call: &Call) -> CallResult<RestoreData> {
     };
     let report = api
         .restorer
-        .restore(request, &Progress::unwatched())
+        .restore(&actor(call), request, &Progress::unwatched())
         .await
         .map_err(|error| ApiError::restore_failed(error, Some(&file)))?;
     Ok(Some(RestoreData {
@@ -132,9 +133,25 @@ async fn list(api: &Api, days: Option<u32>) -> CallResult<Vec<BackupItem>> {
 async fn authenticate(api: &Api, call: &Call) -> Result<(), ApiError> {
     let Some(given) = password(&call.body)? else {
         tracing::warn!("an administrator's call was refused: it has no password");
+        let why = "a call without a password";
+        api.audit.login_failed(&actor(call), why).await;
         return Err(ApiError::unauthorized("Admin password is required"));
     };
-    check(&api.administrator, given, call.address).await
+    let checked = check(&api.administrator, given, call.address).await;
+    let wrong = checked
+        .as_ref()
+        .is_err_and(|error| error.code == Code::Unauthorized);
+    if wrong {
+        let why = "a wrong password";
+        api.audit.login_failed(&actor(call), why).await;
+    }
+    checked
+}
+
+/// Who calls, once he has given the password.
+fn actor(call: &Call) -> Actor {
+    let address = call.address;
+    Actor::Api { address }
 }
 
 async fn check(

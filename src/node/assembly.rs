@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::NodeError;
 use super::blueprint::Blueprint;
-use super::open::{keeper, open_with};
+use super::open::{Counted, keeper, open_with};
 use super::ports::{Ports, address};
 use super::starting::Starting;
 use super::tasks::{Background, follower};
 use super::telemetry::{Reporter, Telemetry};
 use super::watch::Watch;
 use crate::admin::{Access, SecondFactor, Sessions, Site, SiteParts};
+use crate::audit::Retention;
 use crate::backup::{RestoreOrder, Restorer};
 use crate::clock::SharedClock;
 use crate::config::{Config, InForce, TlsMode};
@@ -24,7 +25,6 @@ use crate::oko::is_unfinished;
 use crate::replica::{Follower, Replica};
 use crate::service::notify::{Manager, Unit};
 use crate::service::outbound::{Outbound, Timeouts};
-use crate::store::StoreMetrics;
 use crate::tls::{
     CertificateMetrics, Gate, Reload, Supply, SupplyOptions, TlsError, TlsMetrics, Vault, Vaults,
     server_config,
@@ -33,7 +33,7 @@ use crate::tls::{
 /// The open database, and how the next one is opened when a restore replaces it.
 pub(super) struct Data {
     pub(super) current: Current,
-    pub(super) store_metrics: StoreMetrics,
+    pub(super) counted: Counted,
     blueprint: Blueprint,
     orders: mpsc::Receiver<RestoreOrder>,
     outbound: Outbound,
@@ -47,10 +47,9 @@ impl Data {
         clock: &SharedClock,
     ) -> Result<Self, NodeError> {
         let keeper = keeper(config, clock)?;
-        let store_metrics = StoreMetrics::default();
+        let counted = Counted::default();
         let starting = Starting::new(manager.clone(), clock.clone());
-        let metrics = store_metrics.clone();
-        let opened = open_with(config, &keeper, metrics, &starting, clock).await?;
+        let opened = open_with(config, &keeper, counted.clone(), &starting, clock).await?;
         if opened.store.read(is_unfinished).await? {
             return Err(NodeError::UnfinishedImport);
         }
@@ -59,7 +58,7 @@ impl Data {
         let blueprint = Blueprint::new(config, restorer, clock, outbound.clone())?;
         Ok(Self {
             current: Current::new(blueprint.api(opened)),
-            store_metrics,
+            counted,
             blueprint,
             orders,
             outbound,
@@ -125,7 +124,10 @@ pub(super) fn background(
         check: config.backup.check_interval,
         orders: data.orders,
         blueprint: data.blueprint,
-        store_metrics: data.store_metrics,
+        audit_retention: Retention {
+            keep_days: config.audit.keep_days,
+        },
+        counted: data.counted,
         follower: companions.follower.map(|follower| (follower, last)),
         supply: companions.supply.zip(ends.reload),
         watch,
@@ -143,6 +145,7 @@ impl Vaults for CurrentVault {
         Vault {
             store: api.store.clone(),
             ring: api.ring.clone(),
+            audit: api.audit.clone(),
         }
     }
 }
@@ -220,7 +223,7 @@ pub(super) fn facts(
         replica: companions.replica.clone(),
         folders: in_force.config().folders(),
         traffic: companions.traffic.clone(),
-        store_metrics: data.store_metrics.clone(),
+        store_metrics: data.counted.store.clone(),
         in_force: in_force.clone(),
     }
 }
@@ -234,6 +237,7 @@ pub(super) fn desk(current: &Current, facts: Facts, clock: &SharedClock) -> Desk
             store: api.store.clone(),
             shares: api.shares.clone(),
             backups: api.backups.clone(),
+            audit: api.audit.clone(),
             restorer: api.restorer.clone(),
             sessions: api.sessions.clone(),
         }
@@ -292,7 +296,8 @@ pub(super) fn registry(metrics: &HttpMetrics, data: &Data, companions: &Companio
     let api = data.current.get();
     let mut registry = Registry::with_prefix("ksnode");
     metrics.register(&mut registry);
-    data.store_metrics.register(&mut registry);
+    data.counted.store.register(&mut registry);
+    data.counted.audit.register(&mut registry);
     api.identities.register_metrics(&mut registry);
     api.backups.keeper().metrics().register(&mut registry);
     if let Some(telemetry) = &companions.telemetry {

@@ -61,6 +61,7 @@ impl Blueprint {
             store,
             keys,
             backups,
+            audit,
         } = opened;
         let (node_key, ring) = (Arc::new(keys.node_key), Arc::new(keys.ring));
         let status = StatusFacts {
@@ -75,6 +76,7 @@ impl Blueprint {
             identities: self.identities.clone(),
             commit_reveal: self.commit_reveal,
             backups,
+            audit,
             restorer: self.restorer.clone(),
             administrator: self.administrator.clone(),
             status,

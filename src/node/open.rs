@@ -8,6 +8,7 @@ use super::contents::NodeContents;
 use super::schema::{REBUILD, store_options};
 use super::starting::Starting;
 use super::{MIGRATIONS, NodeError};
+use crate::audit::{Action, Actor, AuditLog, Entry, Standing};
 use crate::backup::{
     BackupError, BackupOptions, Backups, Keeper, Progress, Record, RestoreReport, RestoreRequest,
 };
@@ -33,6 +34,8 @@ pub struct Opened {
     pub keys: OpenKeys,
     /// Its backups.
     pub backups: Backups,
+    /// Its audit log.
+    pub audit: AuditLog,
 }
 
 /// Takes the data folder for this process.
@@ -62,13 +65,21 @@ pub(super) fn keeper(config: &Config, clock: &SharedClock) -> Result<Keeper, Nod
 pub async fn open(config: &Config, clock: &SharedClock) -> Result<Opened, NodeError> {
     let starting = Starting::new(Manager::default(), clock.clone());
     let keeper = keeper(config, clock)?;
-    open_with(config, &keeper, StoreMetrics::default(), &starting, clock).await
+    let count = Counted::default();
+    open_with(config, &keeper, count, &starting, clock).await
+}
+
+/// What outlives the database that a restore replaces.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) store: StoreMetrics,
+    pub(super) audit: Standing,
 }
 
 pub(super) async fn open_with(
     config: &Config,
     keeper: &Keeper,
-    metrics: StoreMetrics,
+    counted: Counted,
     starting: &Starting,
     clock: &SharedClock,
 ) -> Result<Opened, NodeError> {
@@ -76,6 +87,7 @@ pub(super) async fn open_with(
     let expected = folder.node_id()?;
     // Read before the database is touched: a mistake here leaves no trace.
     let secret = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
+    let from = schema_version(&folder.path().join(DATABASE_FILE))?;
     let made = before_migration(&folder, &secret, expected, keeper, starting).await?;
     let options = StoreOptions {
         pulse: starting.pulse(),
@@ -85,23 +97,45 @@ pub(super) async fn open_with(
         folder,
         MIGRATIONS,
         options,
-        metrics,
+        counted.store,
         clock.clone(),
     )?);
-    let now = clock.now();
-    let keys = store
-        .write(move |connection| open_keys(connection, &secret, expected, now))
+    let (of, standing, clock) = (store.clone(), counted.audit, clock.clone());
+    let (keys, audit) = store
+        .write(move |connection| -> Result<_, KeychainError> {
+            let is_new = Keychain(connection).node_id()?.is_none();
+            let keys = open_keys(connection, &secret, expected, clock.now())?;
+            let audit = AuditLog::new(of, &keys.ring, standing, clock);
+            if let Some(entry) = beginning(is_new, from) {
+                audit.append(connection, &entry);
+            }
+            Ok((keys, audit))
+        })
         .await?;
     if expected.is_none() {
         store.folder().set_node_id(keys.node_id)?;
     }
-    let backups = keeper.of(store.clone(), keys.node_id);
+    let backups = keeper.of(store.clone(), keys.node_id, audit.clone());
     backups.recover(made).await?;
     Ok(Opened {
         store,
         keys,
         backups,
+        audit,
     })
+}
+
+/// What opening a database did to it, for the audit log. A migration is a transaction of its own, before there are keys for
+/// an entry.
+fn beginning(is_new: bool, from: Option<usize>) -> Option<Entry> {
+    let (version, to) = (crate::VERSION, MIGRATIONS.len());
+    if is_new {
+        let detail = format!("by ksnode {version}, schema {to}");
+        return Some(Entry::done(&Actor::Node, Action::NodeCreate, detail));
+    }
+    let from = from.filter(|from| *from < to)?;
+    let detail = format!("by ksnode {version}, from schema {from} to {to}");
+    Some(Entry::done(&Actor::Node, Action::Migrate, detail))
 }
 
 fn open_keys(
@@ -171,13 +205,14 @@ pub async fn open_existing(config: &Config, clock: &SharedClock) -> Result<Opene
     open(config, clock).await
 }
 
-/// Restores a backup on a node that is stopped. It takes the data folder for this process; there may be no database in
+/// Restores a backup on a node that is stopped, as `actor` wants it. It takes the data folder for this process; there may be no database in
 /// it, or one that this program cannot read.
 ///
 /// # Errors
 /// [`NodeError`]: the data is as it was.
 pub async fn restore_stopped(
     config: &Config,
+    actor: &Actor,
     request: &RestoreRequest,
     progress: &Progress,
     clock: &SharedClock,
@@ -198,7 +233,7 @@ pub async fn restore_stopped(
     if request.dry_run {
         return Ok(prepared.report().clone());
     }
-    prepared.save(None, progress).await?;
+    prepared.save(actor, None, progress).await?;
     if node != Some(prepared.node_id()) {
         // Before the decision: after a crash in between, whichever database is in place tells whose the folder is.
         folder.forget_node_id()?;

@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::blueprint::Blueprint;
+use super::open::Counted;
 use super::{MIGRATIONS, Opened};
-use crate::backup::{
-    BackupError, PreparedRestore, Progress, RestoreOrder, RestoreReport, RestoreRequest,
-};
+use crate::audit::{Action, AuditLog, Entry};
+use crate::backup::{BackupError, PreparedRestore, RestoreOrder, RestoreReport};
 use crate::clock::SharedClock;
 use crate::http::{Api, Current};
-use crate::store::{OpenKeys, Store, StoreError, StoreMetrics};
+use crate::store::{OpenKeys, Store, StoreError};
 
 /// Takes orders for restores, one after the other.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Restores {
     pub(super) orders: mpsc::Receiver<RestoreOrder>,
     pub(super) current: Current,
     pub(super) blueprint: Blueprint,
-    pub(super) metrics: StoreMetrics,
+    pub(super) counted: Counted,
     pub(super) clock: SharedClock,
     /// Ends the node: a database that does not open again after a restore leaves it with nothing to serve.
     pub(super) stop: CancellationToken,
@@ -37,26 +37,46 @@ pub(super) struct Restores {
 impl Restores {
     pub(super) async fn run(mut self) {
         while let Some(order) = self.orders.recv().await {
-            let outcome = self.restore(&order.request, &order.progress).await;
+            let outcome = self.restore(&order).await;
             if let Err(error) = &outcome {
                 tracing::error!(%error, path = %order.request.path.display(), "a backup was not restored");
             }
+            self.enter(&order, &outcome).await;
             order.answer(outcome);
         }
     }
 
-    async fn restore(
-        &self,
-        request: &RestoreRequest,
-        progress: &Progress,
-    ) -> Result<RestoreReport, BackupError> {
+    /// One that was done is in the log already: the database that took the place came with its entry.
+    async fn enter(&self, order: &RestoreOrder, outcome: &Result<RestoreReport, BackupError>) {
+        let detail = format!("from {}", order.request.path.display());
+        let audit = self.current.get().audit.clone();
+        if order.request.dry_run {
+            let action = Action::RestoreCheck;
+            let entry = Entry::ended(&order.actor, action, detail, outcome);
+            audit.record(entry).await;
+        } else if outcome.is_err() {
+            let entry = Entry::ended(&order.actor, Action::Restore, detail, outcome);
+            audit.record(entry).await;
+        } else {
+            // What happened meanwhile.
+            audit.flush().await;
+        }
+    }
+
+    async fn restore(&self, order: &RestoreOrder) -> Result<RestoreReport, BackupError> {
+        let RestoreOrder {
+            request,
+            actor,
+            progress,
+            ..
+        } = order;
         let api = self.current.get();
         let mut prepared = api.backups.prepare_restore(request, progress).await?;
         if request.dry_run {
             return Ok(prepared.report().clone());
         }
         let paused = api.store.pause_writes().await?;
-        prepared.save(Some(&paused), progress).await?;
+        prepared.save(actor, Some(&paused), progress).await?;
         api.store.close().await;
         match prepared.decide() {
             Ok(()) => self.open_restored(&api, prepared).await,
@@ -75,8 +95,9 @@ impl Restores {
         let finished = api.store.folder().finish_replacement().map(drop);
         let store = self.or_end(finished.and_then(|()| self.open(api)))?;
         let (keys, report) = prepared.done()?;
-        api.backups.over(store.clone()).begin_anew().await;
-        self.hand_out(api, store, keys);
+        let opened = self.opened(api, store, keys);
+        opened.backups.begin_anew().await;
+        self.hand_out(opened);
         Ok(report)
     }
 
@@ -85,13 +106,13 @@ impl Restores {
         let store = self.or_end(self.open(api))?;
         let keys = self.blueprint.keys(&store).await;
         let keys = keys.inspect_err(|_| self.stop.cancel())?;
-        self.hand_out(api, store, keys);
+        self.hand_out(self.opened(api, store, keys));
         Ok(())
     }
 
     fn open(&self, api: &Arc<Api>) -> Result<Arc<Store>, StoreError> {
         let folder = api.store.folder().clone();
-        let (metrics, clock) = (self.metrics.clone(), self.clock.clone());
+        let (metrics, clock) = (self.counted.store.clone(), self.clock.clone());
         Ok(Arc::new(Store::open(
             folder,
             MIGRATIONS,
@@ -101,12 +122,18 @@ impl Restores {
         )?))
     }
 
-    fn hand_out(&self, api: &Arc<Api>, store: Arc<Store>, keys: OpenKeys) {
-        let opened = Opened {
-            backups: api.backups.over(store.clone()),
+    fn opened(&self, api: &Arc<Api>, store: Arc<Store>, keys: OpenKeys) -> Opened {
+        let (standing, clock) = (self.counted.audit.clone(), self.clock.clone());
+        let audit = AuditLog::new(store.clone(), &keys.ring, standing, clock);
+        Opened {
+            backups: api.backups.over(store.clone(), audit.clone()),
             store,
             keys,
-        };
+            audit,
+        }
+    }
+
+    fn hand_out(&self, opened: Opened) {
         self.current.replace(self.blueprint.api(opened));
         self.restored
             .send_modify(|count| *count = count.wrapping_add(1));

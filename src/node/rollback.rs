@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::open::keeper;
 use super::upgrade::no_way_down;
 use super::{MIGRATIONS, NodeError, WAYS_DOWN, lock};
+use crate::audit::Actor;
 use crate::backup::{Kept, Progress, RollbackReport};
 use crate::clock::SharedClock;
 use crate::config::Config;
@@ -38,7 +39,7 @@ pub enum RollbackError {
     },
 }
 
-/// Brings the data of a node that is stopped down to an older schema. It takes the data folder for this process. `None`
+/// Brings the data of a node that is stopped down to an older schema, as `actor` wants it. It takes the data folder for this process. `None`
 /// when the data is of that schema already.
 ///
 /// # Errors
@@ -46,6 +47,7 @@ pub enum RollbackError {
 pub async fn rollback_stopped(
     config: &Config,
     target: usize,
+    actor: &Actor,
     progress: &Progress,
     clock: &SharedClock,
 ) -> Result<Option<RollbackReport>, NodeError> {
@@ -84,7 +86,7 @@ pub async fn rollback_stopped(
         return Err(RollbackError::NoWayBack { path, found, what }.into());
     }
     let prepared = keeper(config, clock)?
-        .prepare_rollback(folder, target, WAYS_DOWN, progress)
+        .prepare_rollback(folder, target, WAYS_DOWN, actor, progress)
         .await?;
     Ok(Some(prepared.decide()?))
 }

@@ -11,6 +11,7 @@
 //! With the feature `rehearsal` there is one migration more, so that tests can upgrade to a next release and come back
 //! from it. It is never on in a release.
 
+use crate::audit::{AUDIT_LOGGED, AUDIT_TABLES};
 use crate::backup::BACKUP_TABLE;
 use crate::config::{self, ReplicaAck};
 use crate::oko::{IMPORT_LOGGED, IMPORT_TABLES};
@@ -32,6 +33,7 @@ pub const MIGRATIONS: &[&str] = &[
     CHANGE_TABLES,
     IMPORT_TABLES,
     GROWTH_TABLE,
+    AUDIT_TABLES,
     #[cfg(feature = "rehearsal")]
     include_str!("schema/rehearsal.sql"),
 ];
@@ -60,6 +62,8 @@ pub const LOGGED: &[LoggedTable] = &[
     TLS_LOGGED[1],
     IMPORT_LOGGED[0],
     IMPORT_LOGGED[1],
+    AUDIT_LOGGED[0],
+    AUDIT_LOGGED[1],
 ];
 
 /// What a database is rebuilt with.

@@ -10,17 +10,18 @@ use tokio_util::task::TaskTracker;
 
 use super::NodeError;
 use super::blueprint::Blueprint;
+use super::open::Counted;
 use super::restore::Restores;
 use super::schema::replica_options;
 use super::telemetry::Telemetry;
 use super::watch::Watch;
+use crate::audit::Retention;
 use crate::backup::{BackupError, RestoreOrder};
 use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::desk::{Desk, MEASURE_EVERY};
 use crate::http::Current;
 use crate::replica::{Follower, Replica, ReplicaError};
-use crate::store::StoreMetrics;
 use crate::tls::{Reload, Supply};
 
 /// How often expired sessions are forgotten.
@@ -38,6 +39,11 @@ const BUSY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause after a backup that could not even be begun; one that failed is tried again by the schedule.
 const FAILURE_PAUSE: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether something waits to be written to the audit log.
+const AUDIT_LOOK: Duration = Duration::from_secs(10);
+/// Looks between two verifications of it: a day.
+const AUDIT_LOOKS: u64 = 24 * 60 * 6;
+
 /// What the tasks work on.
 #[derive(Debug)]
 pub(super) struct Background {
@@ -47,7 +53,8 @@ pub(super) struct Background {
     pub(super) check: Option<Duration>,
     pub(super) orders: mpsc::Receiver<RestoreOrder>,
     pub(super) blueprint: Blueprint,
-    pub(super) store_metrics: StoreMetrics,
+    pub(super) audit_retention: Retention,
+    pub(super) counted: Counted,
     /// The certificate's, and what asks for it to be had anew.
     pub(super) supply: Option<(Supply, Reload)>,
     pub(super) watch: Watch,
@@ -68,6 +75,7 @@ impl Background {
         start(Box::pin(note_growth(current.clone())));
         start(Box::pin(daily_backup(current.clone())));
         start(Box::pin(measure(self.watch.desk.clone())));
+        start(Box::pin(keep_audit(current.clone(), self.audit_retention)));
         start(Box::pin(self.watch.run()));
         if let Some(interval) = self.check {
             start(Box::pin(check_database(current.clone(), interval)));
@@ -86,7 +94,7 @@ impl Background {
             orders: self.orders,
             current,
             blueprint: self.blueprint,
-            metrics: self.store_metrics,
+            counted: self.counted,
             clock: self.clock,
             stop: stop.clone(),
             restored,
@@ -203,6 +211,34 @@ async fn daily_backup(current: Current) {
             Err(_) => FAILURE_PAUSE,
         };
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// Writes what waits to be written to the audit log; each day forgets what is old, and verifies the rest.
+async fn keep_audit(current: Current, retention: Retention) {
+    let mut every = tokio::time::interval(AUDIT_LOOK);
+    let mut looks = 0_u64;
+    loop {
+        every.tick().await;
+        let audit = current.get().audit.clone();
+        audit.flush().await;
+        if looks.is_multiple_of(AUDIT_LOOKS) {
+            if let Err(error) = audit.prune(retention).await {
+                tracing::warn!(%error, "old entries of the audit log could not be forgotten");
+            }
+            match audit.verify().await {
+                Ok(found) if found.is_whole() => {}
+                Ok(found) => {
+                    let findings = found.findings.len();
+                    tracing::error!(
+                        findings,
+                        "the audit log does not verify; see `ksnode audit verify`"
+                    );
+                }
+                Err(error) => tracing::warn!(%error, "the audit log could not be verified"),
+            }
+        }
+        looks = looks.wrapping_add(1);
     }
 }
 

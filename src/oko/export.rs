@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::imported::{Entry, Imported};
 use super::rows::Kind;
 use super::{OkoError, Skipped, Step, Stopped, SuiteSecret};
+use crate::audit::Action;
 use crate::service::postgres::Target;
 use crate::shares::{KnownWallet, Transfer};
 use crate::store::{Keychain, StoreError};
@@ -71,8 +72,21 @@ pub async fn export(
     destination: &Destination,
     watch: &(dyn Fn(Step) + Send + Sync),
 ) -> Result<ExportReport, OkoError> {
-    let began = node.clock.monotonic();
     let sink = Sink::open(destination).await?;
+    let place = format!("to {}", sink.place());
+    node.begins(Action::Export, &place).await;
+    let exported = run(node, secret, sink, watch).await;
+    node.ended(Action::Export, &place, &exported).await;
+    exported
+}
+
+async fn run(
+    node: &Stopped,
+    secret: SuiteSecret,
+    sink: Sink,
+    watch: &(dyn Fn(Step) + Send + Sync),
+) -> Result<ExportReport, OkoError> {
+    let began = node.clock.monotonic();
     let (users, wallets, shares) = node
         .store
         .read(|connection| Transfer(connection).totals())

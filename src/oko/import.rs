@@ -24,6 +24,7 @@ use super::report::Outcome;
 use super::rows::{Generation, Kind, Record, Row};
 use super::source::Rows;
 use super::{OkoError, Report, Source, Subjects, SuiteSecret};
+use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::backup::{Backups, Contents, Kind as BackupKind, Progress};
 use crate::clock::SharedClock;
 use crate::crypto::KeyRing;
@@ -39,8 +40,31 @@ pub struct Stopped {
     pub ring: Arc<KeyRing>,
     /// Its backups: one is made before data that is here is written to.
     pub backups: Backups,
+    /// Its audit log.
+    pub audit: AuditLog,
+    /// Who works on it.
+    pub actor: Actor,
     /// The time.
     pub clock: SharedClock,
+}
+
+impl Stopped {
+    /// Enters into the audit log what is about to be done: most or all of the data comes or goes with it.
+    pub(super) async fn begins(&self, action: Action, detail: &str) {
+        let entry = Entry::begun(&self.actor, action, detail);
+        self.audit.record(entry).await;
+    }
+
+    /// Enters how it ended.
+    pub(super) async fn ended<T>(
+        &self,
+        action: Action,
+        detail: &str,
+        outcome: &Result<T, OkoError>,
+    ) {
+        let entry = Entry::ended(&self.actor, action, detail, outcome);
+        self.audit.record(entry).await;
+    }
 }
 
 /// How an import is done.
@@ -78,6 +102,23 @@ pub async fn import(
     options: ImportOptions,
     watch: &(dyn Fn(Step) + Send + Sync),
 ) -> Result<Report, OkoError> {
+    if options.dry_run {
+        return run(node, source, secret, options, watch).await;
+    }
+    let place = format!("from {}", source.place());
+    node.begins(Action::Import, &place).await;
+    let imported = run(node, source, secret, options, watch).await;
+    node.ended(Action::Import, &place, &imported).await;
+    imported
+}
+
+async fn run(
+    node: &Stopped,
+    source: &Source,
+    secret: SuiteSecret,
+    options: ImportOptions,
+    watch: &(dyn Fn(Step) + Send + Sync),
+) -> Result<Report, OkoError> {
     let began = node.clock.monotonic();
     let mut import = Import {
         report: Report::new(options.dry_run, source.place(), source.generation()),
@@ -106,9 +147,15 @@ pub async fn import(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn abandon(store: &Store) -> Result<(), StoreError> {
-    store
-        .write(|connection| Imported(connection).mark(true))
+pub async fn abandon(node: &Stopped) -> Result<(), StoreError> {
+    let audit = node.audit.clone();
+    let entry = Entry::done(&node.actor, Action::ImportAbandon, "");
+    node.store
+        .write(move |connection| {
+            Imported(connection).mark(true)?;
+            audit.append(connection, &entry);
+            Ok(())
+        })
         .await
 }
 
@@ -200,7 +247,7 @@ impl Import<'_> {
         if shares > 0 {
             let backups = &self.node.backups;
             let made = backups
-                .create(BackupKind::Manual, &Progress::unwatched())
+                .create(BackupKind::Manual, &self.node.actor, &Progress::unwatched())
                 .await?;
             self.report.backup = Some(made.path.display().to_string());
         }

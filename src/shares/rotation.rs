@@ -13,6 +13,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use rusqlite::Connection;
 use tokio::sync::{Mutex as Turns, MutexGuard, Notify};
 
 use crate::clock::Timestamp;
@@ -102,7 +103,7 @@ pub(super) async fn change_keys(
     store: &Arc<Store>,
     secret: EncryptionSecret,
     now: Timestamp,
-    change: fn(Keychain<'_>, &Unlocked, Timestamp) -> Result<(), KeychainError>,
+    change: impl FnOnce(&Connection, &Unlocked, Timestamp) -> Result<(), KeychainError> + Send + 'static,
 ) -> (Result<(), KeychainError>, Option<OpenKeys>) {
     let unlocked = match unlock(store, secret).await {
         Ok(unlocked) => Arc::new(unlocked),
@@ -110,7 +111,7 @@ pub(super) async fn change_keys(
     };
     let key = unlocked.clone();
     let changed = store
-        .write(move |connection| change(Keychain(connection), &key, now))
+        .write(move |connection| change(connection, &key, now))
         .await;
     let opened = store
         .read(|connection| Keychain(connection).open_unlocked(&unlocked))

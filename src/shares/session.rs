@@ -20,9 +20,10 @@ use uuid::Uuid;
 
 use super::ShareError;
 use super::rotation::change_keys;
+use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::clock::{SharedClock, Timestamp};
 use crate::crypto::{EncryptionSecret, NodeKey, verify_signature};
-use crate::store::{Keychain, KeychainError, Store, StoreError};
+use crate::store::{Keychain, KeychainError, Store, StoreError, Unlocked};
 pub use operation::{ApiName, OperationType};
 
 /// How long a session lives.
@@ -206,7 +207,7 @@ impl Sessions {
         self.names.load().key.public_key()
     }
 
-    /// Makes a new ed25519 key, which is the node's name from now on, and returns its version and its
+    /// Makes a new ed25519 key, which is the node's name from now on, as `actor` wants it, and returns its version and its
     /// public half. Sessions that were begun before go on.
     ///
     /// # Errors
@@ -215,13 +216,23 @@ impl Sessions {
     pub async fn rotate_key(
         &self,
         secret: EncryptionSecret,
+        audit: &AuditLog,
+        actor: &Actor,
     ) -> Result<(u32, [u8; 32]), KeychainError> {
         let _turn = self.turns.lock().await;
         let now = self.clock.now();
-        let (changed, opened) = change_keys(&self.store, secret, now, |keychain, key, now| {
-            keychain.rotate_node_key(key, now)
-        })
-        .await;
+        let (audit, actor) = (audit.clone(), actor.clone());
+        let change = move |connection: &Connection, key: &Unlocked, now| {
+            let keychain = Keychain(connection);
+            keychain.rotate_node_key(key, now)?;
+            let keys = keychain.node_keys()?;
+            let version = keys.last().map_or(0, |key| key.version);
+            let detail = format!("version {version}");
+            let entry = Entry::done(&actor, Action::NodeKeyRotate, detail);
+            audit.append(connection, &entry);
+            Ok(())
+        };
+        let (changed, opened) = change_keys(&self.store, secret, now, change).await;
         if let Some(keys) = opened {
             let former = Some((self.public_key(), now));
             let key = Arc::new(keys.node_key);

@@ -5,6 +5,7 @@ mod sessions;
 use std::time::Duration;
 
 use super::*;
+use crate::audit::{AUDIT_TABLES, Actor, AuditLog, Standing};
 use crate::clock::{Clock, ManualClock};
 use crate::crypto::{EncryptionSecret, NodeKey};
 use crate::identity::AuthType;
@@ -18,13 +19,14 @@ struct House {
     store: Arc<Store>,
     clock: Arc<ManualClock>,
     node_key: Arc<NodeKey>,
+    audit: AuditLog,
     _folder: tempfile::TempDir,
 }
 
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let lock = FolderLock::take(folder.path()).unwrap();
-    let tables = [NODE_TABLES, SHARE_TABLES, GROWTH_TABLE];
+    let tables = [NODE_TABLES, SHARE_TABLES, GROWTH_TABLE, AUDIT_TABLES];
     let clock = ManualClock::shared();
     let options = StoreOptions::default();
     let store = Arc::new(
@@ -45,7 +47,9 @@ async fn house() -> House {
         .await
         .unwrap();
     let node_key = Arc::new(keys.node_key);
+    let standing = Standing::default();
     House {
+        audit: AuditLog::new(store.clone(), &keys.ring, standing, clock.clone()),
         shares: KeyShares::new(store.clone(), Arc::new(keys.ring), clock.clone()),
         sessions: Sessions::new(store.clone(), node_key.clone(), clock.clone()),
         store,
@@ -305,7 +309,13 @@ async fn after_a_rotation_every_share_is_resealed_and_still_opens() {
     }
     let shares = &house.shares;
     assert_eq!(shares.resealing().await.unwrap(), None);
-    assert_eq!(shares.rotate_key(secret()).await.unwrap(), 2);
+    assert_eq!(
+        shares
+            .rotate_key(secret(), &house.audit, &Actor::Node)
+            .await
+            .unwrap(),
+        2
+    );
     shares.rotated().await;
     let resealing = |done| {
         Some(Resealing {
@@ -354,7 +364,13 @@ async fn a_register_that_was_under_way_is_resealed_too() {
     let house = house().await;
     let shares = &house.shares;
     let old = shares.ring.get();
-    assert_eq!(shares.rotate_key(secret()).await.unwrap(), 2);
+    assert_eq!(
+        shares
+            .rotate_key(secret(), &house.audit, &Actor::Node)
+            .await
+            .unwrap(),
+        2
+    );
     for _ in 0..3 {
         assert_eq!(shares.reseal_step().await.unwrap(), Some(0));
     }
@@ -381,7 +397,11 @@ async fn a_register_that_was_under_way_is_resealed_too() {
 async fn another_secret_rotates_nothing() {
     let house = house().await;
     let other = EncryptionSecret::new(b"another".to_vec());
-    let error = house.shares.rotate_key(other).await.unwrap_err();
+    let error = house
+        .shares
+        .rotate_key(other, &house.audit, &Actor::Node)
+        .await
+        .unwrap_err();
     let wrong = matches!(error, KeychainError::Crypto(CryptoError::WrongSecret));
     assert!(wrong, "{error}");
     assert_eq!(house.shares.resealing().await.unwrap(), None);

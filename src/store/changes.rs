@@ -10,8 +10,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::StoreError;
+use super::{StoreError, has_table};
 
+/// Where the log's state is.
+const TABLE: &str = "replication";
 /// Changes forgotten in one transaction.
 const PIECE: i64 = 10_000;
 /// Changes around the two ends of a gap whose marks are kept. A replica that was cut off in the middle of a commit may
@@ -97,7 +99,7 @@ impl ChangeLog<'_> {
     /// # Errors
     /// [`StoreError`].
     pub fn newest(self) -> Result<Option<i64>, StoreError> {
-        if !is_there(self.0)? {
+        if !has_table(self.0, TABLE)? {
             return Ok(None);
         }
         Ok(self.state()?.map(|state| state.newest))
@@ -190,7 +192,7 @@ pub(super) fn prepare(
     tables: Option<&[LoggedTable]>,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction()?;
-    let known = is_there(&transaction)?;
+    let known = has_table(&transaction, TABLE)?;
     match tables {
         Some(_) if begin(&transaction)? => {
             tracing::info!("changes are logged for the replica from now on");
@@ -209,12 +211,6 @@ pub(super) fn prepare(
         connection.execute_batch(&triggers(tables))?;
     }
     Ok(())
-}
-
-/// Whether the schema has a log.
-fn is_there(connection: &Connection) -> Result<bool, StoreError> {
-    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'replication'";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }
 
 /// Whether the log was off until now.

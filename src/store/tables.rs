@@ -1,7 +1,18 @@
-//! This room's tables, for whoever copies them.
+//! This room's tables, for whoever copies them, and whether a database has one.
+
+use rusqlite::Connection;
 
 use super::ColumnKind::{Blob as B, Integer as I, Text as T};
-use super::LoggedTable;
+use super::{LoggedTable, StoreError};
+
+/// Whether the database has a table: one of an older schema may lack it.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn has_table(connection: &Connection, name: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(sql, [name], |row| row.get(0))?)
+}
 
 /// The tables of this room that make a node what it is. Their numbers are 1 to 9.
 pub const STORE_LOGGED: [LoggedTable; 4] = [

@@ -93,6 +93,8 @@ pub(super) enum Giver {
     Caller,
     /// Whoever has paused the writes.
     Pause,
+    /// What is noted beside the data, as the audit log is: refused during a pause, and waits for no replica.
+    Note,
     /// What keeps the change log.
     Log,
 }
@@ -183,7 +185,7 @@ impl Writer {
     fn enqueue(&self, giver: Giver, job: Box<dyn Job>) -> Result<(), StoreError> {
         let queue = self.queue();
         let jobs = queue.jobs.as_ref().ok_or(StoreError::Closed)?;
-        if queue.paused && giver == Giver::Caller {
+        if queue.paused && matches!(giver, Giver::Caller | Giver::Note) {
             return Err(StoreError::Paused);
         }
         let refused = self.acknowledger().is_some_and(Acknowledger::refuses);

@@ -41,6 +41,7 @@ use self::pacing::Outcome;
 pub use self::replicated::TLS_LOGGED;
 use super::files::read_private;
 use super::{Certificate, CertificateSource, Certificates, Challenge, TlsError};
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config;
 use crate::store::Store;
@@ -203,6 +204,7 @@ impl Acme {
         tracing::info!(directory, domains, "asking for a certificate");
         let issued = self.issue(account).await;
         let now = self.clock.now();
+        let entry = self.entry(&issued);
         match issued {
             Ok((pem, certificate)) => {
                 self.kept.attempts.end(now, Outcome::Issued, None);
@@ -220,6 +222,20 @@ impl Acme {
             }
         }
         self.save().await;
+        self.vaults.vault().audit.record(entry).await;
+    }
+
+    fn entry<T>(&self, issued: &Result<(T, Certificate), Failure>) -> Entry {
+        let (directory, names) = (&self.target.directory, &self.target.joined);
+        let detail = format!("for {names}, from {directory}");
+        let (actor, action) = (Actor::Node, Action::CertificateObtain);
+        match issued {
+            Ok((_, certificate)) => {
+                let detail = format!("{detail}, until {}", certificate.not_after);
+                Entry::done(&actor, action, detail)
+            }
+            Err(failure) => Entry::failed(&actor, action, format!("{detail}: {}", failure.text)),
+        }
     }
 
     /// In a task of its own: what panics in there, or never yields, is not the supply's end.

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use super::acme::{Acme, Vaults};
 use super::files::{Files, LOOK, Reloading};
 use super::self_signed::{FILE_NAME, SelfSigned};
-use super::{CertificateSource, Certificates, Challenge, TlsError, standing};
+use super::{CertificateFacts, CertificateSource, Certificates, Challenge, TlsError, standing};
+use crate::audit::{Action, Actor, Entry};
 use crate::clock::SharedClock;
 use crate::config::{Tls, TlsMode};
 
@@ -77,6 +78,7 @@ pub struct SupplyOptions {
 pub struct Supply {
     certificates: Certificates,
     source: Source,
+    vaults: Arc<dyn Vaults>,
     clock: SharedClock,
 }
 
@@ -106,6 +108,7 @@ impl Supply {
         let (source, certificates) = match tls.mode {
             TlsMode::Off => return Ok(None),
             TlsMode::Acme(config) => {
+                let vaults = vaults.clone();
                 let acme = Acme::start(&config, tls.domains, vaults, clock.clone()).await?;
                 let certificates = acme.certificates().clone();
                 (Source::Acme(Box::new(acme)), certificates)
@@ -140,6 +143,7 @@ impl Supply {
         Ok(Some(Self {
             certificates,
             source,
+            vaults,
             clock: clock.clone(),
         }))
     }
@@ -161,9 +165,14 @@ impl Supply {
     /// when another database is in place.
     pub async fn run(self, reload: Reload, restored: watch::Receiver<u64>) {
         let telling = standing::tell(self.certificates.clone(), self.clock);
+        let watched = Watched {
+            before: self.certificates.facts(),
+            certificates: self.certificates,
+            vaults: self.vaults,
+        };
         let keeping = async {
             match self.source {
-                Source::Files(reloading) => keep_files(reloading, &reload).await,
+                Source::Files(reloading) => keep_files(reloading, watched, &reload).await,
                 Source::Acme(acme) => {
                     let asked = Notify::new();
                     let passing_on = async {
@@ -175,14 +184,44 @@ impl Supply {
                     };
                     tokio::join!(acme.run(&asked, restored), passing_on);
                 }
-                Source::SelfSigned(own) => keep_own(own, &self.certificates, &reload).await,
+                Source::SelfSigned(own) => keep_own(own, watched, &reload).await,
             }
         };
         tokio::join!(telling, keeping);
     }
 }
 
-async fn keep_files(mut reloading: Box<Reloading>, reload: &Reload) {
+/// The certificate as it was last looked at, so that a change is entered into the audit log.
+struct Watched {
+    certificates: Certificates,
+    before: Arc<CertificateFacts>,
+    vaults: Arc<dyn Vaults>,
+}
+
+impl Watched {
+    async fn look(&mut self) {
+        let now = self.certificates.facts();
+        let entry = change(&self.before, &now);
+        self.before = now;
+        if let Some(entry) = entry {
+            self.vaults.vault().audit.record(entry).await;
+        }
+    }
+}
+
+/// What has become of the certificate, when something has.
+fn change(before: &CertificateFacts, now: &CertificateFacts) -> Option<Entry> {
+    let (actor, action) = (Actor::Node, Action::CertificateReload);
+    if now.fingerprint != before.fingerprint {
+        let detail = format!("for {}, until {}", now.names.join(" "), now.not_after);
+        return Some(Entry::done(&actor, action, detail));
+    }
+    let error = now.last_error.as_ref()?;
+    let news = before.last_error.as_ref() != Some(error);
+    news.then(|| Entry::failed(&actor, action, error.as_str()))
+}
+
+async fn keep_files(mut reloading: Box<Reloading>, mut watched: Watched, reload: &Reload) {
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(LOOK) => false,
@@ -204,13 +243,15 @@ async fn keep_files(mut reloading: Box<Reloading>, reload: &Reload) {
                 return;
             }
         };
+        watched.look().await;
         if asked {
             reload.is_done();
         }
     }
 }
 
-async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Reload) {
+async fn keep_own(own: SelfSigned, mut watched: Watched, reload: &Reload) {
+    let certificates = watched.certificates.clone();
     loop {
         let asked = tokio::select! {
             () = tokio::time::sleep(RENEWAL_LOOK) => false,
@@ -224,6 +265,7 @@ async fn keep_own(own: SelfSigned, certificates: &Certificates, reload: &Reload)
             }
             Err(error) => certificates.failed(&error),
         }
+        watched.look().await;
         if asked {
             reload.is_done();
         }

@@ -16,6 +16,7 @@
 mod admin;
 mod api_v1;
 mod api_v2;
+mod audit;
 mod backup_calls;
 mod backup_commands;
 mod backup_encryption;

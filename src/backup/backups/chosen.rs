@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::{Backups, detached};
+use crate::audit::{Action, Actor, Entry};
 use crate::backup::candidate::existing_file;
 use crate::backup::keeper::Turn;
 use crate::backup::{BackupError, Record, Status, retention};
@@ -23,18 +24,32 @@ pub struct BackupFile {
 }
 
 impl Backups {
-    /// Deletes a backup's file, and notes that in the history. Never the last good one, and none while the live database
+    /// Deletes a backup's file as `actor` wants it, and notes that in the history. Never the last good one, and none while the live database
     /// is known to be damaged.
     ///
     /// # Errors
     /// [`BackupError::Unknown`], [`BackupError::NotFound`] when its file is gone already, [`BackupError::Needed`].
-    pub async fn delete(&self, id: Uuid) -> Result<Record, BackupError> {
+    pub async fn delete(&self, actor: &Actor, id: Uuid) -> Result<Record, BackupError> {
         let turn = self.keeper.turn().await?;
-        let this = self.clone();
-        detached(async move { this.delete_in(&turn, id).await }).await
+        let (this, actor) = (self.clone(), actor.clone());
+        detached(async move {
+            let deleted = this.delete_in(&turn, &actor, id).await;
+            if deleted.is_err() {
+                let detail = format!("backup {id}");
+                let entry = Entry::ended(&actor, Action::BackupDelete, detail, &deleted);
+                this.audit.record(entry).await;
+            }
+            deleted
+        })
+        .await
     }
 
-    async fn delete_in(&self, _turn: &Turn, id: Uuid) -> Result<Record, BackupError> {
+    async fn delete_in(
+        &self,
+        _turn: &Turn,
+        actor: &Actor,
+        id: Uuid,
+    ) -> Result<Record, BackupError> {
         let mut records = self.list(None).await?;
         let record = with_file(&records, id)?.clone();
         existing_file(&record.path)?;
@@ -54,14 +69,21 @@ impl Backups {
                 "it is the last good backup; make another one first (`ksnode backup create`)",
             ));
         }
-        let deleted = self.remove_file(&record).await?;
+        let path = record.path.display().to_string();
+        let entry = Entry::begun(actor, Action::BackupDelete, path);
+        self.audit.record(entry).await;
+        let deleted = self.remove_file(&record, actor).await?;
         tracing::info!(path = %deleted.path.display(), "a backup was deleted");
         self.refresh(self.health().known()).await?;
         Ok(deleted)
     }
 
     /// Deletes the file of a record, and notes it.
-    pub(super) async fn remove_file(&self, record: &Record) -> Result<Record, BackupError> {
+    pub(super) async fn remove_file(
+        &self,
+        record: &Record,
+        actor: &Actor,
+    ) -> Result<Record, BackupError> {
         // With the log of one that was saved byte for byte.
         remove_database(&record.path)?;
         let record = Record {
@@ -69,7 +91,9 @@ impl Backups {
             updated_at: self.now(),
             ..record.clone()
         };
-        self.note(record.clone()).await?;
+        let path = record.path.display().to_string();
+        let entry = Entry::done(actor, Action::BackupDelete, path);
+        self.note_with(record.clone(), entry).await?;
         Ok(record)
     }
 

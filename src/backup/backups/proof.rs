@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Backups, detached};
+use crate::audit::{Action, Actor, Entry};
 use crate::backup::candidate::existing_file;
 use crate::backup::digest::digest;
 use crate::backup::keeper::Turn;
@@ -18,6 +19,7 @@ impl Backups {
     /// [`BackupError`].
     pub async fn verify(
         &self,
+        actor: &Actor,
         path: &Path,
         secret_file: Option<&Path>,
         age_identity: Option<&Path>,
@@ -30,9 +32,12 @@ impl Backups {
             age_identity: age_identity.map(Path::to_owned),
             dry_run: true,
         };
-        let (this, progress) = (self.clone(), progress.clone());
+        let (this, actor, progress) = (self.clone(), actor.clone(), progress.clone());
         detached(async move {
             let verified = this.verify_in(&turn, &request, &progress).await;
+            let path = request.path.display().to_string();
+            let entry = Entry::ended(&actor, Action::BackupVerify, path, &verified);
+            this.audit.record(entry).await;
             this.note_verification(&request.path, &verified).await?;
             verified
         })

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Backups;
+use crate::audit::Actor;
 use crate::backup::history::History;
 use crate::backup::pace::Pace;
 use crate::backup::progress::Watch;
@@ -62,7 +63,8 @@ impl Backups {
         if due > self.now() {
             return Ok(due.since(self.now()).min(LOOK));
         }
-        self.create(Kind::Scheduled, &Progress::unwatched()).await?;
+        self.create(Kind::Scheduled, &Actor::Node, &Progress::unwatched())
+            .await?;
         Ok(Duration::ZERO)
     }
 

@@ -377,6 +377,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Address of a listener for the admin page alone; an empty text serves it on the API's.",
     ),
     key(
+        "audit.keep_days",
+        count(1, 36_500),
+        Some("400"),
+        "How many days an entry of the audit log is kept.",
+    ),
+    key(
         "log.dir",
         Kind::Folder,
         None,

@@ -124,7 +124,11 @@ async fn a_session_goes_on_through_a_new_node_key() {
     let house = house().await;
     let before = Client::commit(&house, OperationType::SignUp).await;
     house.clock.advance(Duration::from_secs(1));
-    let (version, new) = house.sessions.rotate_key(secret()).await.unwrap();
+    let (version, new) = house
+        .sessions
+        .rotate_key(secret(), &house.audit, &Actor::Node)
+        .await
+        .unwrap();
     assert_eq!(version, 2);
     assert_ne!(new, house.node_key.public_key());
     assert_eq!(house.sessions.public_key(), new);

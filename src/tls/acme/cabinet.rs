@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::Target;
 use super::authority::AccountKey;
 use super::pacing::{Attempt, Attempts, Outcome};
+use crate::audit::AuditLog;
 use crate::clock::Timestamp;
 use crate::crypto::{Context, CryptoError, KeyRing, Purpose};
 use crate::store::{Store, StoreError};
@@ -26,6 +27,8 @@ pub struct Vault {
     pub store: Arc<Store>,
     /// Its key ring.
     pub ring: Arc<KeyRing>,
+    /// Its audit log.
+    pub audit: AuditLog,
 }
 
 /// Where the node's database is found: a restore puts another in its place.

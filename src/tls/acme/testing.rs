@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::authority::{AccountKey, Authority, Failure, Issued};
 use super::{Target, Vault, Vaults};
+use crate::audit::{AUDIT_TABLES, AuditLog, Standing};
 use crate::clock::SystemClock;
 use crate::crypto::KeyRing;
 use crate::store::{FolderLock, Store, StoreMetrics, StoreOptions};
@@ -57,15 +58,15 @@ fn open(folder: &tempfile::TempDir, ring: Arc<KeyRing>) -> Vault {
     let lock = FolderLock::take(folder.path()).unwrap();
     let store = Store::open(
         lock,
-        &[TLS_TABLES],
+        &[TLS_TABLES, AUDIT_TABLES],
         StoreOptions::default(),
         StoreMetrics::default(),
         SystemClock::shared(),
     );
-    Vault {
-        store: Arc::new(store.unwrap()),
-        ring,
-    }
+    let store = Arc::new(store.unwrap());
+    let (standing, clock) = (Standing::default(), SystemClock::shared());
+    let audit = AuditLog::new(store.clone(), &ring, standing, clock);
+    Vault { store, ring, audit }
 }
 
 pub(super) fn target(domains: &[&str]) -> Target {

@@ -23,7 +23,8 @@ fn nothing_readable_rests_in_the_replica() {
             .all(|line| metrics.contains(line))
             .then_some(())
     });
-    assert!(setup.run(&["replica", "verify"]).status.success());
+    let verified = setup.run(&["replica", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
     let dump = postgres.dump();
     // It is the data that was looked at.
     let users = postgres.query("SELECT count(*) FROM ksnode.\"user\"");
