@@ -34,6 +34,7 @@ mod config;
 mod connections;
 mod control;
 mod damage;
+mod disk;
 mod doctor;
 mod envelope;
 mod full_disk;

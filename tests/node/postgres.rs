@@ -27,6 +27,8 @@ const NOBODY: u32 = 65534;
 /// A server that runs, or was stopped and can be started again on the same port.
 #[derive(Debug)]
 pub(crate) struct Postgres {
+    /// Where its programs are.
+    programs: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
     child: Option<Child>,
@@ -40,7 +42,12 @@ impl Postgres {
 
     /// The same with further lines of `postgresql.conf`.
     pub(crate) fn start_with(settings: &str) -> Self {
-        let mut server = Self::new();
+        Self::start_from(installed(), settings)
+    }
+
+    /// The same with the programs of this folder.
+    pub(crate) fn start_from(programs: PathBuf, settings: &str) -> Self {
+        let mut server = Self::new(programs);
         let password = server.folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         succeed(server.command("initdb").args([
@@ -70,7 +77,7 @@ impl Postgres {
 
     /// A standby that follows this server, on a port of its own.
     pub(crate) fn standby(&self) -> Self {
-        let mut standby = Self::new();
+        let mut standby = Self::new(self.programs.clone());
         succeed(
             standby
                 .command("pg_basebackup")
@@ -100,9 +107,8 @@ impl Postgres {
         self.folder.path().join("authority.pem")
     }
 
-    /// The folder of the server's Unix socket.
-    #[allow(dead_code, reason = "what only the unit tests ask of a server")]
-    pub(crate) fn socket_folder(&self) -> &Path {
+    /// The folder of everything that is the server's, its Unix socket among it.
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -130,6 +136,15 @@ impl Postgres {
     /// The same in the node's database, as the superuser.
     pub(crate) fn query(&self, sql: &str) -> String {
         self.sql(ADMINISTRATOR, DATABASE, sql)
+    }
+
+    /// Lets psql read a text as [`USER`].
+    pub(crate) fn script(&self, database: &str, text: &str) {
+        let file = self.folder.path().join("script.sql");
+        std::fs::write(&file, text).unwrap();
+        let mut psql = self.client("psql", USER);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]);
+        succeed(psql.arg(file).arg(database));
     }
 
     /// Everything in the node's database as text.
@@ -184,7 +199,7 @@ impl Postgres {
         }
     }
 
-    fn try_sql(&self, user: &str, database: &str, sql: &str) -> Output {
+    pub(crate) fn try_sql(&self, user: &str, database: &str, sql: &str) -> Output {
         self.client("psql", user)
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .arg(database)
@@ -193,7 +208,7 @@ impl Postgres {
     }
 
     fn client(&self, program: &str, user: &str) -> Command {
-        let mut command = Command::new(program_path(program));
+        let mut command = Command::new(self.programs.join(program));
         command
             .env("PGPASSWORD", PASSWORD)
             .env("PGSSLMODE", "disable")
@@ -202,23 +217,22 @@ impl Postgres {
         command
     }
 
-    fn new() -> Self {
+    fn new(programs: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The server's own user must be able to get in.
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
-        if geteuid().is_root() {
-            chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-        }
+        give(folder.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
+            programs,
             port: port.local_addr().unwrap().port(),
             folder,
             child: None,
         }
     }
 
-    fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -261,16 +275,14 @@ impl Postgres {
         for (path, pem) in paths.iter().zip([certificate.pem(), key.serialize_pem()]) {
             std::fs::write(path, pem).unwrap();
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-            if geteuid().is_root() {
-                chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-            }
+            give(path);
         }
         let [certificate, key] = paths;
         (certificate, key)
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program_path(program));
+        let mut command = Command::new(self.programs.join(program));
         command.current_dir(self.folder.path());
         if geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -293,16 +305,24 @@ impl Drop for Postgres {
     }
 }
 
-/// Debian keeps the server's programs of each version in a folder of their own: the newest is taken.
-fn program_path(program: &str) -> PathBuf {
+/// Makes a file or folder the server's.
+pub(crate) fn give(path: &Path) {
+    if geteuid().is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+/// The folder of the programs: what `KSNODE_POSTGRES` says; else, as Debian keeps those of each version in a folder of
+/// their own, the newest version's; else nowhere, and the PATH is asked.
+fn installed() -> PathBuf {
+    if let Some(folder) = std::env::var_os("KSNODE_POSTGRES") {
+        return folder.into();
+    }
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter();
-    versions
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join("bin").join(program))
-        .filter(|path| path.exists())
-        .max()
-        .unwrap_or_else(|| program.into())
+    let folders = versions.flatten().flatten();
+    let folders = folders.map(|entry| entry.path().join("bin"));
+    let whole = folders.filter(|folder| folder.join("postgres").exists());
+    whole.max().unwrap_or_default()
 }
 
 fn succeed(command: &mut Command) {

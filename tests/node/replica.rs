@@ -2,6 +2,9 @@
 //! nothing that it does or fails to do keeps the node from serving, unless the operator wants that.
 
 mod ack;
+mod full;
+mod logins;
+mod newest;
 mod outages;
 mod proxy;
 mod refusals;
@@ -20,9 +23,13 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        Self::beside(Postgres::start())
+    }
+
+    fn beside(postgres: Postgres) -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
-            postgres: Postgres::start(),
+            postgres,
         }
     }
 
@@ -96,6 +103,9 @@ fn verified(setup: &Setup) -> u64 {
     users.unwrap()["replica_rows"].as_u64().unwrap()
 }
 
+/// What SQL counts the users in Postgres.
+const USERS: &str = "SELECT count(*) FROM ksnode.\"user\"";
+
 fn text(output: &std::process::Output) -> String {
     let both = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&both).into_owned()
@@ -113,9 +123,8 @@ fn a_node_with_data_fills_the_replica_and_then_follows() {
     whole(&setup);
     assert_eq!(verified(&setup), 19);
     register_all(&node, 20..40);
-    let users = "SELECT count(*) FROM ksnode.\"user\"";
     wait_for("the rows in Postgres", || {
-        (house.postgres.query(users) == "39").then_some(())
+        (house.postgres.query(USERS) == "39").then_some(())
     });
     whole(&setup);
     assert_eq!(verified(&setup), 39);

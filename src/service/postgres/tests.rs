@@ -145,7 +145,7 @@ async fn connects_over_tls_by_how_it_is_verified() {
     assert!(connect(&other_authority).await.is_err());
     assert!(connect(&|parts| mode(parts, "require")).await.unwrap());
     assert!(!connect(&|parts| mode(parts, "disable")).await.unwrap());
-    let socket = |parts: &mut Parts| parts.host = server.socket_folder().display().to_string();
+    let socket = |parts: &mut Parts| parts.host = server.folder().display().to_string();
     assert!(!connect(&socket).await.unwrap());
 }
 

@@ -49,7 +49,7 @@ impl Place {
     }
 
     pub fn fill(&self, suite: &Suite) {
-        self.psql(&self.postgres.url(), &suite.sql());
+        self.postgres.script(DATABASE, &suite.sql());
     }
 
     /// Lets psql read a text.

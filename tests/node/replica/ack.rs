@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::proxy::Proxy;
-use super::{House, register, register_all, stands, text, verified, whole};
+use super::{House, USERS, register, register_all, stands, text, verified, whole};
 use crate::campaign::campaign;
 use crate::clients::assert_stored;
 use crate::support::{Setup, agent, register_body, token, wait_for};
@@ -82,9 +82,8 @@ fn an_outage_is_degraded_or_refused_as_configured() {
         let node = setup.start();
         whole(&setup);
         register_all(&node, 1..5);
-        let users = "SELECT count(*) FROM ksnode.\"user\"";
         assert_eq!(
-            house.postgres.query(users),
+            house.postgres.query(USERS),
             "4",
             "what is acknowledged is there"
         );

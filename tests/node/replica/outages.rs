@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::proxy::Proxy;
-use super::{House, register, register_all, says, stands, state, verified, whole};
+use super::{House, USERS, register, register_all, says, stands, state, verified, whole};
 use crate::campaign::campaign;
 use crate::clients::assert_stored;
 use crate::postgres::{ADMINISTRATOR, DATABASE};
@@ -144,9 +144,8 @@ fn a_standby_that_is_promoted_is_followed_even_when_it_lacks_something() {
     let node = setup.start();
     register_all(&node, 1..20);
     whole(&setup);
-    let users = "SELECT count(*) FROM ksnode.\"user\"";
     wait_for("the standby to follow", || {
-        (standby.query(users) == "19").then_some(())
+        (standby.query(USERS) == "19").then_some(())
     });
     // What comes now never reaches the standby.
     standby.sql(ADMINISTRATOR, "postgres", "SELECT pg_wal_replay_pause()");
@@ -207,4 +206,45 @@ fn a_server_that_is_restarted_now_and_then_is_followed() {
         house.postgres.run();
     }
     assert_eq!(verified(&setup), 30);
+}
+
+/// A snapshot that does not come to its end leaves what was there: there is never half a replica.
+#[test]
+fn a_snapshot_that_is_cut_changes_nothing() {
+    let mut house = House::new();
+    let proxy = Proxy::start(house.postgres.port());
+    let setup = house.setup_through(proxy.port());
+    let mut node = setup.start();
+    register_all(&node, 1..100);
+    assert_eq!(verified(&setup), 99);
+    // On its way by then; each piece of it takes so long.
+    let begin = |setup: &Setup| {
+        proxy.delay(Duration::from_millis(300));
+        assert!(setup.run(&["replica", "resync"]).status.success());
+        stands(setup, "filling");
+    };
+    begin(&setup);
+    node.kill();
+    let left =
+        "SELECT count(*) || ' ' || (SELECT count(*) FROM ksnode.wallet) FROM ksnode.\"user\"";
+    assert_eq!(house.postgres.query(left), "99 198");
+    proxy.delay(Duration::ZERO);
+    node = setup.start();
+    assert_eq!(verified(&setup), 99);
+
+    begin(&setup);
+    house.postgres.kill();
+    stands(&setup, "away");
+    register_all(&node, 100..110);
+    proxy.delay(Duration::ZERO);
+    house.postgres.run();
+    assert_eq!(verified(&setup), 109);
+
+    begin(&setup);
+    register_all(&node, 110..120);
+    proxy.close(true);
+    stands(&setup, "away");
+    proxy.delay(Duration::ZERO);
+    proxy.close(false);
+    assert_eq!(verified(&setup), 119);
 }

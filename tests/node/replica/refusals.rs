@@ -108,23 +108,3 @@ fn an_address_that_cannot_be_is_told_before_anything_is_served() {
         "{text}"
     );
 }
-
-#[test]
-fn the_docker_suites_names_are_understood() {
-    let house = House::new();
-    let setup = Setup::new(house.home.path())
-        .env("DB_HOST", "127.0.0.1")
-        .env("DB_PORT", &house.postgres.port().to_string())
-        .env("DB_USER", USER)
-        .env("DB_PASSWORD", PASSWORD)
-        .env("DB_NAME", DATABASE)
-        .env("DB_SSL", "false");
-    let node = setup.start();
-    register_all(&node, 1..3);
-    assert_eq!(verified(&setup), 2);
-    drop(node);
-    let verifying = setup.env("DB_SSL", "true");
-    let _node = verifying.start();
-    let error = stands(&verifying, "away");
-    assert!(error.contains("TLS failed"), "{error}");
-}
