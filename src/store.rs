@@ -19,6 +19,7 @@ mod export;
 mod files;
 mod folder;
 mod keychain;
+mod left;
 mod metrics;
 mod readers;
 mod replace;
@@ -45,12 +46,13 @@ pub use files::{
 };
 pub use folder::{FolderLock, Holder};
 pub use keychain::{Keychain, KeychainError, Lock, NodeKeyEntry, OpenKeys, RingRow, Unlocked};
+pub use left::{LeftChanges, LeftMarks};
 pub use metrics::StoreMetrics;
 use readers::Readers;
 pub use replace::{COMPANIONS, remove_database};
 pub use replication::{OnOutage, ReplicaStanding, Replication, Wait};
 pub use tables::{STORE_LOGGED, has_table};
-pub use timeline::{Timeline, Timelines};
+pub use timeline::{Left, Timeline, Timelines};
 pub use way_down::{WayDown, migrate_down, schema_text, steps_down};
 use writer::{Giver, Shipping, Writer};
 

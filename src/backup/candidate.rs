@@ -18,7 +18,7 @@ use crate::audit::{Actor, Chain};
 use crate::clock::Timestamp;
 use crate::crypto::EncryptionSecret;
 use crate::store::{
-    FolderLock, Keychain, KeychainError, OpenKeys, StoreError, Timeline, Timelines,
+    FolderLock, Keychain, KeychainError, Left, OpenKeys, StoreError, Timeline, Timelines,
     WRITE_AHEAD_LOG, beside, migrate, open_detached,
 };
 
@@ -61,8 +61,8 @@ pub(super) struct Legacy<'a> {
     pub(super) database: Option<&'a Path>,
     /// The history of backups.
     pub(super) history: Option<Vec<Record>>,
-    /// Its timelines.
-    pub(super) timelines: Vec<Timeline>,
+    /// What it knows of its timelines.
+    pub(super) timelines: Left,
     /// Its backup.
     pub(super) saved: Option<&'a Record>,
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::audit::Actor;
 use crate::store::{
-    DATABASE_FILE, FolderLock, Keychain, OpenKeys, StoreError, Timeline, Timelines, WritesPaused,
+    DATABASE_FILE, FolderLock, Keychain, Left, OpenKeys, StoreError, Timelines, WritesPaused,
     open_read_only,
 };
 
@@ -220,7 +220,7 @@ impl PreparedRestore {
         let timeline = self.keeper.in_background(move || {
             let legacy = Legacy {
                 history: replaced.as_deref().and_then(read_history),
-                timelines: replaced.as_deref().map_or_else(Vec::new, |database| {
+                timelines: replaced.as_deref().map_or_else(Left::default, |database| {
                     let whole = saved.as_ref().is_some_and(|saved| saved.error.is_none());
                     read_timelines(database, whole)
                 }),
@@ -339,13 +339,13 @@ async fn note(paused: Option<&WritesPaused>, record: Record) {
 
 /// The timelines of a database that may be of any schema, or damaged. The changes of the one that is left now count only
 /// when they were `saved` as they should be: else a replica may be the only one that has them whole.
-fn read_timelines(database: &std::path::Path, saved: bool) -> Vec<Timeline> {
+fn read_timelines(database: &std::path::Path, saved: bool) -> Left {
     let read = |connection: rusqlite::Connection| {
         let timelines = Timelines(&connection);
         if saved {
             timelines.left()
         } else {
-            timelines.all()
+            timelines.left_unsaved()
         }
     };
     open_read_only(database).and_then(read).unwrap_or_default()

@@ -138,6 +138,7 @@ mod tests {
         "tls_attempt",
         "change",
         "replication",
+        "left_change",
     ];
 
     #[test]

@@ -31,6 +31,9 @@ pub(super) struct Local {
     pub(super) log: LogState,
     /// The mark that its own change with the position's number has, when that is kept.
     pub(super) mark: Option<Mark>,
+    /// When the position is of a timeline that was left: the marks that its change has in what was held or saved. Absent
+    /// when none are kept of so early a change.
+    pub(super) left: Option<Vec<Mark>>,
 }
 
 /// What to do.
@@ -83,7 +86,11 @@ pub(super) fn decide(local: &Local, position: Option<&Position>) -> Decision {
     if local.timelines.last().filter(of_replica).is_some() {
         return current(local, position);
     }
-    earlier(local.timelines.iter().find(of_replica), position.seq)
+    earlier(
+        local.timelines.iter().find(of_replica),
+        local.left.as_deref(),
+        position,
+    )
 }
 
 fn ahead(what: &'static str) -> Decision {
@@ -93,11 +100,21 @@ fn ahead(what: &'static str) -> Decision {
 /// For a replica of an earlier timeline, which was `left` when it is known here. Where the newest data were, a restore has
 /// saved them before it replaced them, and the replica is replaced as well. A backup restored on another machine has
 /// nothing beside it: what the replica has beyond that backup is nowhere else.
-fn earlier(left: Option<&Timeline>, seq: i64) -> Decision {
-    match left.map(|left| left.last_change) {
-        None => ahead("it follows a timeline that is not known here"),
-        Some(Some(last)) if seq <= last => Decision::Snapshot("a restore began a new timeline"),
-        Some(_) => ahead("it is newer than the backup that was restored here"),
+fn earlier(left: Option<&Timeline>, marks: Option<&[Mark]>, position: &Position) -> Decision {
+    match (left.map(|left| left.last_change), marks) {
+        (None, _) => ahead("it follows a timeline that is not known here"),
+        (Some(Some(last)), Some(marks)) if position.seq <= last => {
+            if marks.contains(&position.mark) {
+                Decision::Snapshot("a restore began a new timeline")
+            } else {
+                ahead("its newest change is another one in what was restored or replaced here")
+            }
+        }
+        // It was further once, or in a later timeline: its server was put back to an older state.
+        (Some(Some(last)), None) if position.seq <= last => {
+            Decision::Snapshot("a restore began a new timeline")
+        }
+        (Some(_), _) => ahead("it is newer than the backup that was restored here"),
     }
 }
 
@@ -152,6 +169,7 @@ mod tests {
                 acknowledged: 50,
             },
             mark,
+            left: None,
         };
         let position = Position {
             node: NODE,
@@ -218,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_timeline_is_replaced_as_far_as_it_was_held_or_saved_and_no_further() {
+    fn an_earlier_timeline_is_replaced_as_far_as_the_same_was_held_or_saved_and_no_further() {
         // Whatever the log and its mark of that number say: they are of the current timeline.
         for mark in [None, Some(OURS), Some([2; 8])] {
             for (seq, last_change, replaced) in [
@@ -236,10 +254,24 @@ mod tests {
                 let (mut local, mut position) = at(seq, mark);
                 position.timeline = FIRST;
                 local.timelines.first_mut().unwrap().last_change = last_change;
-                let decision = decided((local, position));
-                let snapshot = matches!(decision, Decision::Snapshot(_));
-                assert_eq!(snapshot, replaced, "{seq} {last_change:?} {decision:?}");
-                assert_eq!(is_ahead(&decision), !replaced, "{seq} {last_change:?}");
+                // No marks are kept, or the right one among others; or others alone.
+                for left in [
+                    None,
+                    Some(vec![[2; 8], OURS]),
+                    Some(vec![[2; 8]]),
+                    Some(vec![]),
+                ] {
+                    let ours = left.as_ref().is_none_or(|marks| marks.contains(&OURS));
+                    local.left = left;
+                    let decision = decided((local.clone(), position.clone()));
+                    let snapshot = matches!(decision, Decision::Snapshot(_));
+                    assert_eq!(
+                        snapshot,
+                        replaced && ours,
+                        "{seq} {last_change:?} {decision:?}"
+                    );
+                    assert_eq!(is_ahead(&decision), !snapshot, "{seq} {last_change:?}");
+                }
             }
         }
     }

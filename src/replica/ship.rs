@@ -15,7 +15,9 @@ use super::standing::{Phase, Standing};
 use super::task::{Order, ReplicaOptions};
 use super::{Refusal, ReplicaError};
 use crate::service::postgres::Target;
-use crate::store::{ChangeLog, Export, Keychain, ReplicaStanding, Store, StoreError, Timelines};
+use crate::store::{
+    ChangeLog, Export, Keychain, LeftChanges, ReplicaStanding, Store, StoreError, Timelines,
+};
 
 /// Pieces that wait between the database and the network.
 const AHEAD: usize = 2;
@@ -228,14 +230,19 @@ impl Shipper<'_> {
 fn local(export: &Export, position: Option<&Position>) -> Result<Local, ReplicaError> {
     let connection = export.connection();
     let log = ChangeLog(connection);
+    let (mark, left) = match position {
+        Some(position) => (
+            log.mark(position.seq)?,
+            LeftChanges(connection).kept(position.timeline, position.seq)?,
+        ),
+        None => (None, None),
+    };
     Ok(Local {
         node: node(export)?,
         timelines: Timelines(connection).all()?,
         log: log.state()?.ok_or(ReplicaError::Off)?,
-        mark: match position {
-            Some(position) => log.mark(position.seq)?,
-            None => None,
-        },
+        mark,
+        left,
     })
 }
 

@@ -14,7 +14,9 @@ use super::{Phase, ReplicaError, target};
 use crate::clock::SharedClock;
 use crate::config::{self, ReplicaAck};
 use crate::service::postgres::{PostgresError, SslVerification, Target};
-use crate::store::{ChangeLog, LogState, LoggedTable, ReplicaStanding, Store, StoreError};
+use crate::store::{
+    ChangeLog, LeftChanges, LogState, LoggedTable, ReplicaStanding, Store, StoreError,
+};
 
 /// Pause after a connection that failed; doubled each time up to [`RETRY_LONGEST`], and up to twice as long by chance, so
 /// that nodes do not come back all at once.
@@ -202,7 +204,7 @@ impl Follower {
     }
 
     async fn follow(mut self, mut restored: watch::Receiver<u64>, stop: CancellationToken) {
-        let mut retry = RETRY_SHORTEST;
+        let mut pauses = Pauses(RETRY_SHORTEST);
         let patience = {
             let stop = stop.clone();
             async move {
@@ -226,15 +228,14 @@ impl Follower {
             if self.standing.reached_of(&store).is_some()
                 && self.standing.status().phase == Phase::Following
             {
-                retry = RETRY_SHORTEST;
+                pauses = Pauses(RETRY_SHORTEST);
             }
             self.standing.failed(&error);
             store.replica_stands(ReplicaStanding::Away);
             if stop.is_cancelled() {
                 return;
             }
-            self.pause(jittered(retry), &mut restored, &stop).await;
-            retry = retry.saturating_mul(2).min(RETRY_LONGEST);
+            self.pause(pauses.next(), &mut restored, &stop).await;
         }
     }
 
@@ -295,10 +296,18 @@ impl Follower {
     }
 }
 
-fn jittered(time: Duration) -> Duration {
-    // Without randomness there is no jitter, and nothing worse.
-    let random = getrandom::u32().unwrap_or(0);
-    time.saturating_add(time.mul_f64(f64::from(random) / f64::from(u32::MAX)))
+/// How long the pauses between connections are: the next one, but for chance.
+#[derive(Debug)]
+struct Pauses(Duration);
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        let time = self.0;
+        self.0 = time.saturating_mul(2).min(RETRY_LONGEST);
+        // Without randomness there is no jitter, and nothing worse.
+        let random = getrandom::u32().unwrap_or(0);
+        time.saturating_add(time.mul_f64(f64::from(random) / f64::from(u32::MAX)))
+    }
 }
 
 /// Notes what the replica has, and shortens the log.
@@ -314,7 +323,11 @@ async fn upkeep(standing: &Standing, store: &Arc<Store>, max: i64) -> Result<(),
         );
         store.write_log(|log| log.cut()).await?;
     }
-    while store.write_log(|log| log.prune()).await? {}
+    // Seen in this timeline, it will not be met in an earlier one again.
+    let seen = standing.reached_of(store).is_some();
+    let forget =
+        move |log: ChangeLog<'_>| Ok(log.prune()? || (seen && LeftChanges(log.0).forget()?));
+    while store.write_log(forget).await? {}
     Ok(())
 }
 
@@ -332,4 +345,24 @@ async fn upkeep_once(
         store.write_log(move |log| log.acknowledge(reached)).await?;
     }
     Ok(Some(log))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_none_is_like_another() {
+        let pauses = || {
+            let mut pauses = Pauses(RETRY_SHORTEST);
+            [(); 12].map(|()| pauses.next())
+        };
+        let mut least = RETRY_SHORTEST;
+        for pause in pauses() {
+            assert!(pause >= least && pause <= least * 2, "{pause:?} {least:?}");
+            least = (least * 2).min(RETRY_LONGEST);
+        }
+        assert_eq!(least, RETRY_LONGEST);
+        assert_ne!(pauses(), pauses());
+    }
 }

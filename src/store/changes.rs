@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{StoreError, has_table};
 
 /// Where the log's state is.
-const TABLE: &str = "replication";
+pub(super) const TABLE: &str = "replication";
 /// Changes forgotten in one transaction.
 const PIECE: i64 = 10_000;
 /// Changes around the two ends of a gap whose marks are kept. A replica that was cut off in the middle of a commit may
@@ -127,6 +127,16 @@ impl ChangeLog<'_> {
             .0
             .prepare_cached("SELECT mark FROM change WHERE seq = ?1")?;
         Ok(statement.query_row([seq], |row| row.get(0)).optional()?)
+    }
+
+    /// All marks that are kept. None: replication was never on, or the schema is from before it.
+    pub(super) fn marks(self) -> Result<Vec<(i64, Mark)>, StoreError> {
+        if !has_table(self.0, TABLE)? {
+            return Ok(Vec::new());
+        }
+        let mut statement = self.0.prepare_cached("SELECT seq, mark FROM change")?;
+        let marks = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(marks.collect::<Result<_, _>>()?)
     }
 
     /// At most `limit` changes after `after`, in their order.

@@ -6,12 +6,14 @@
 //!
 //! Of each that was left it is known how far it was held here or saved. On the machine that had the newest data a restore saves
 //! them first, and a replica of them may be replaced; a backup on another machine is all that is left there, and a
-//! replica that goes further has what is nowhere else.
+//! replica that goes further has what is nowhere else. That the replica is of the same history as what was held, and
+//! not only shorter, is told by marks (`left`).
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::{ChangeLog, KeychainError, StoreError};
+use super::changes::TABLE;
+use super::{ChangeLog, KeychainError, LeftChanges, LeftMarks, StoreError, has_table};
 use crate::clock::Timestamp;
 use crate::crypto::random_id;
 
@@ -27,6 +29,15 @@ pub struct Timeline {
     /// The newest change of it that was held here, or saved, when it was left; absent where none is known, and for the
     /// current one.
     pub last_change: Option<i64>,
+}
+
+/// What a database that is left for another knows of its timelines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// In the order in which they became known.
+    pub timelines: Vec<Timeline>,
+    /// Marks of their changes.
+    pub marks: Vec<LeftMarks>,
 }
 
 /// The timelines of one database.
@@ -61,16 +72,38 @@ impl Timelines<'_> {
         Ok(all.collect::<Result<_, _>>()?)
     }
 
-    /// As [`Self::all`], once the current one is left: its last change is the newest that is here.
+    /// What is known when the current one is left and its changes were not saved.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn left(self) -> Result<Vec<Timeline>, StoreError> {
-        let mut all = self.all()?;
-        if let Some(current) = all.last_mut() {
-            current.last_change = ChangeLog(self.0).newest()?;
+    pub fn left_unsaved(self) -> Result<Left, StoreError> {
+        let marks = if has_table(self.0, TABLE)? {
+            LeftChanges(self.0).all()?
+        } else {
+            Vec::new()
+        };
+        Ok(Left {
+            timelines: self.all()?,
+            marks,
+        })
+    }
+
+    /// What is known when the current one is left and its changes are here or saved: its last change is the newest that is
+    /// here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn left(self) -> Result<Left, StoreError> {
+        let mut left = self.left_unsaved()?;
+        if let Some(current) = left.timelines.last_mut() {
+            let log = ChangeLog(self.0);
+            current.last_change = log.newest()?;
+            left.marks.push(LeftMarks {
+                timeline: current.id,
+                marks: log.marks()?,
+            });
         }
-        Ok(all)
+        Ok(left)
     }
 
     /// Begins a new one, which comes from the current one.
@@ -78,30 +111,28 @@ impl Timelines<'_> {
     /// # Errors
     /// [`KeychainError`]: the database's, or the system gave no randomness.
     pub fn begin(self, now: Timestamp) -> Result<Timeline, KeychainError> {
-        self.begin_beside(&[], now)
+        self.begin_beside(&Left::default(), now)
     }
 
-    /// The same when this database takes another's place, whose timelines are `left`: they become known here, with their
-    /// last changes, so that who followed them is recognised.
+    /// The same when this database takes another's place, which is `left`: its timelines become known here, with their
+    /// last changes and marks, so that who followed them is recognised.
     ///
     /// # Errors
     /// As [`Self::begin`].
-    pub fn begin_beside(
-        self,
-        left: &[Timeline],
-        now: Timestamp,
-    ) -> Result<Timeline, KeychainError> {
+    pub fn begin_beside(self, left: &Left, now: Timestamp) -> Result<Timeline, KeychainError> {
         let own = self.left()?;
         let timeline = Timeline {
             id: random_id()?,
-            parent: own.last().map(|current| current.id),
+            parent: own.timelines.last().map(|current| current.id),
             started_at: now,
             last_change: None,
         };
-        own.iter()
-            .chain(left)
+        let known = own.timelines.iter().chain(&left.timelines);
+        known
             .chain([&timeline])
             .try_for_each(|timeline| self.put(timeline))?;
+        let mut marks = own.marks.iter().chain(&left.marks);
+        marks.try_for_each(|marks| LeftChanges(self.0).put(marks))?;
         Ok(timeline)
     }
 
@@ -221,13 +252,13 @@ mod tests {
         let now = ManualClock::shared().now();
         let (backup, today) = (|| logging(50), logging(100));
         let first = Timelines(&today).begin(now).unwrap();
-        let restored = |left: &[Timeline]| {
+        let restored = |left: &Left| {
             let restored = backup();
             Timelines(&restored).put(&first).unwrap();
             Timelines(&restored).begin_beside(left, now).unwrap();
             restored
         };
-        assert_eq!(last_changes(&restored(&[])), [Some(50), None]);
+        assert_eq!(last_changes(&restored(&Left::default())), [Some(50), None]);
         let second = restored(&Timelines(&today).left().unwrap());
         assert_eq!(last_changes(&second), [Some(100), None]);
         second
@@ -236,7 +267,7 @@ mod tests {
         let third = restored(&Timelines(&second).left().unwrap());
         assert_eq!(last_changes(&third), [Some(100), Some(70), None]);
         // What was not saved does not count, and what was left before does.
-        let unsaved = restored(&Timelines(&second).all().unwrap());
+        let unsaved = restored(&Timelines(&second).left_unsaved().unwrap());
         assert_eq!(last_changes(&unsaved), [Some(100), None, None]);
     }
 }

@@ -14,6 +14,9 @@ CREATE TABLE imported (
 
 CREATE INDEX imported_by_row ON imported (kind, row);
 
+-- By it the rows that an earlier key seals are found without a look at all others.
+CREATE INDEX imported_by_key ON imported (key_version);
+
 -- Whether a take-over has begun and is not finished: a node with half of its users would tell the others that it has
 -- nothing of theirs, and wallets would give it up. One row.
 CREATE TABLE import (

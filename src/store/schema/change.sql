@@ -16,3 +16,13 @@ CREATE TABLE replication (
     start        INTEGER NOT NULL,
     acknowledged INTEGER NOT NULL
 ) STRICT;
+
+-- Marks of changes in timelines that were left, until the replica is seen in the current one (store/left.rs). Two
+-- databases of one timeline may each have gone on in it, one of them put back to an older state: then a number has
+-- several.
+CREATE TABLE left_change (
+    timeline INTEGER NOT NULL REFERENCES timeline (id),
+    seq      INTEGER NOT NULL,
+    mark     BLOB    NOT NULL CHECK (length(mark) = 8),
+    PRIMARY KEY (timeline, seq, mark)
+) STRICT, WITHOUT ROWID;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{House, register_all, stands, text, verified, whole};
+use super::{House, USERS, register_all, says, stands, text, verified, whole};
 use crate::clients::assert_stored;
-use crate::support::{Setup, database, register_body, token};
+use crate::support::{Setup, database, register_body, token, wait_for};
 
 fn created(setup: &Setup) -> String {
     let output = setup.run(&["backup", "create", "--json"]);
@@ -29,7 +29,7 @@ fn new_machine(house: &House) -> (tempfile::TempDir, Setup) {
 
 /// The users that the replica has.
 fn users(house: &House) -> String {
-    house.postgres.query("SELECT count(*) FROM ksnode.\"user\"")
+    house.postgres.query(USERS)
 }
 
 #[test]
@@ -76,24 +76,30 @@ fn changes_made_without_replication_are_not_missed() {
     assert_eq!(verified(&setup), 19);
 }
 
+/// A stopped node with 9 users whose database somebody took 10 more from: the replica has them. `meanwhile` is called
+/// while the node with 9 users runs.
+fn put_back(setup: &Setup, meanwhile: &dyn Fn()) {
+    let node = setup.start();
+    register_all(&node, 1..10);
+    whole(setup);
+    meanwhile();
+    assert!(node.stop().success());
+    let (database, copy) = (setup.data("ksnode.db"), setup.data("copy"));
+    std::fs::copy(&database, &copy).unwrap();
+    let node = setup.start();
+    register_all(&node, 10..20);
+    whole(setup);
+    assert!(node.stop().success());
+    std::fs::copy(&copy, &database).unwrap();
+}
+
 /// Somebody puts an old copy of the file back, as a rollback of the whole machine does: what the replica has beyond it is
 /// not overwritten, and can be had back.
 #[test]
 fn a_database_that_was_put_back_does_not_overwrite_the_replica() {
     let house = House::new();
     let setup = house.setup();
-    let node = setup.start();
-    register_all(&node, 1..10);
-    whole(&setup);
-    assert!(node.stop().success());
-    let (database, copy) = (setup.data("ksnode.db"), setup.data("copy"));
-    std::fs::copy(&database, &copy).unwrap();
-    let node = setup.start();
-    register_all(&node, 10..20);
-    whole(&setup);
-    assert!(node.stop().success());
-    std::fs::copy(&copy, &database).unwrap();
-
+    put_back(&setup, &|| ());
     let node = setup.start();
     let error = stands(&setup, "refused");
     assert!(error.contains("ksnode restore --from-replica"), "{error}");
@@ -113,6 +119,42 @@ fn a_database_that_was_put_back_does_not_overwrite_the_replica() {
         assert_stored(&node, user);
     }
     assert_eq!(verified(&setup), 19);
+}
+
+/// A backup that is restored where the database was put back saves what is there, and that is another history than the
+/// replica's, although it may have become longer.
+#[test]
+fn a_backup_restored_after_a_database_was_put_back_does_not_overwrite_the_replica() {
+    let house = House::new();
+    let setup = house.setup();
+    let backup = std::cell::OnceCell::new();
+    put_back(&setup, &|| backup.set(created(&setup)).unwrap());
+    let backup = backup.get().unwrap();
+    let node = setup.start();
+    stands(&setup, "refused");
+    register_all(&node, 30..60);
+    // Live, and once more on the stopped node.
+    restore(&setup, &[backup]);
+    let error = says(&setup, "in what was restored or replaced here");
+    assert!(error.contains("ksnode restore --from-replica"), "{error}");
+    assert!(node.stop().success());
+    restore(&setup, &[backup]);
+    let node = setup.start();
+    says(&setup, "in what was restored or replaced here");
+    assert_eq!(users(&house), "19");
+    assert!(node.stop().success());
+    restore(&setup, &["--from-replica"]);
+    let node = setup.start();
+    assert_eq!(verified(&setup), 19);
+    // What was known of the other history is forgotten with it.
+    register_all(&node, 60..62);
+    assert_eq!(verified(&setup), 21);
+    let kept = "SELECT count(*) FROM left_change";
+    wait_for("the marks to be forgotten", || {
+        let database = database(house.home.path());
+        let count: i64 = database.query_row(kept, [], |row| row.get(0)).unwrap();
+        (count == 0).then_some(())
+    });
 }
 
 #[test]
