@@ -17,6 +17,7 @@ mod table;
 mod transfer;
 mod values;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -286,6 +287,11 @@ impl KeyShares {
         changed?;
         // Without an error the keys were opened.
         version.ok_or_else(|| StoreError::Closed.into())
+    }
+
+    /// The keys of now: what is sealed with them is sealed under the newest share key.
+    pub fn keys(&self) -> Arc<impl Deref<Target = KeyRing> + Send + Sync + use<>> {
+        self.ring.get()
     }
 
     /// Returns after the next rotation, or the last one when nobody has waited for it yet.

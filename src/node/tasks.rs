@@ -21,6 +21,7 @@ use crate::clock::SharedClock;
 use crate::config::Config;
 use crate::desk::{Desk, MEASURE_EVERY};
 use crate::http::Current;
+use crate::oko::Reseal;
 use crate::replica::{Follower, Replica, ReplicaError};
 use crate::tls::{Reload, Supply};
 
@@ -159,7 +160,7 @@ async fn measure(desk: Desk) {
     }
 }
 
-/// Seals all shares under the newest key: again after each rotation, and a restored database may have older ones.
+/// Seals everything under the newest key: again after each rotation, and a restored database may have older ones.
 async fn reseal(current: Current, mut restores: watch::Receiver<u64>) {
     loop {
         restores.mark_unchanged();
@@ -176,28 +177,63 @@ async fn reseal(current: Current, mut restores: watch::Receiver<u64>) {
 }
 
 async fn reseal_all(current: &Current) {
-    let mut retry = RETRY_SHORTEST;
-    let mut total = 0_usize;
+    let mut shares = Pace::new();
+    while shares.after(current.get().shares.reseal_step().await).await {}
+    if shares.total > 0 {
+        let shares = shares.total;
+        tracing::info!(shares, "all shares are sealed under the newest share key");
+    }
+    let (mut rows, mut imported) = (Pace::new(), Reseal::default());
     loop {
-        match current.get().shares.reseal_step().await {
-            Ok(None) => break,
-            Ok(Some(count)) => {
-                total = total.saturating_add(count);
-                retry = RETRY_SHORTEST;
-                tokio::time::sleep(RESEAL_PAUSE).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, seconds = retry.as_secs(), "resealing shares under the new key paused");
-                tokio::time::sleep(retry).await;
-                retry = retry.saturating_mul(2).min(RETRY_LONGEST);
-            }
+        let api = current.get();
+        let ring = api.shares.keys();
+        let outcome = imported.step(&api.store, &ring).await;
+        drop((api, ring));
+        if !rows.after(outcome).await {
+            break;
         }
     }
-    if total > 0 {
+    if rows.total > 0 {
+        let rows = rows.total;
         tracing::info!(
-            shares = total,
-            "all shares are sealed under the newest share key"
+            rows,
+            "all that was imported is sealed under the newest share key"
         );
+    }
+}
+
+/// How fast a pass goes, and how far it came.
+struct Pace {
+    total: usize,
+    retry: Duration,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self {
+            total: 0,
+            retry: RETRY_SHORTEST,
+        }
+    }
+
+    /// Pauses after a step. False: it was the last one.
+    async fn after(&mut self, outcome: Result<Option<usize>, impl std::fmt::Display>) -> bool {
+        let pause = match outcome {
+            Ok(None) => return false,
+            Ok(Some(count)) => {
+                self.total = self.total.saturating_add(count);
+                self.retry = RETRY_SHORTEST;
+                RESEAL_PAUSE
+            }
+            Err(error) => {
+                let pause = self.retry;
+                tracing::warn!(%error, seconds = pause.as_secs(), "resealing shares under the new key paused");
+                self.retry = pause.saturating_mul(2).min(RETRY_LONGEST);
+                pause
+            }
+        };
+        tokio::time::sleep(pause).await;
+        true
     }
 }
 

@@ -181,6 +181,32 @@ impl Entry {
         )?;
         serde_json::from_slice(&opened).map_err(|_| CryptoError::NotAuthentic)
     }
+
+    /// The same under the newest key.
+    ///
+    /// # Errors
+    /// [`CryptoError`].
+    pub(super) fn resealed(&self, ring: &KeyRing, kind: &str) -> Result<Self, CryptoError> {
+        let items: [&[u8]; 2] = [kind.as_bytes(), self.source_id.as_bytes()];
+        let context = place(&items);
+        let opened = ring.open(Purpose::Share, self.key_version, context, &self.sealed)?;
+        let (key_version, sealed) = ring.seal(Purpose::Share, context, &opened)?;
+        Ok(Self {
+            key_version,
+            sealed,
+            ..*self
+        })
+    }
+}
+
+/// A row of `imported` that an earlier key seals.
+#[derive(Clone, Debug)]
+pub(super) struct Older {
+    /// Where it is in the order of a pass: the key's version and the row's id.
+    pub(super) place: (u32, i64),
+    /// As it is written.
+    pub(super) kind: String,
+    pub(super) entry: Entry,
 }
 
 fn place<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
@@ -228,6 +254,43 @@ impl Imported<'_> {
                 entry.source_id.as_bytes(),
                 entry.key_version,
                 entry.sealed
+            ])?;
+        Ok(())
+    }
+
+    /// The next rows that a key before `current` seals.
+    pub(super) fn older(
+        self,
+        current: u32,
+        after: (u32, i64),
+        limit: i64,
+    ) -> Result<Vec<Older>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT source_id, row, key_version, sealed, kind, id FROM imported
+             WHERE key_version < ?1 AND (key_version, id) > (?2, ?3) ORDER BY key_version, id LIMIT ?4",
+        )?;
+        let rows = statement.query_map(params![current, after.0, after.1, limit], |row| {
+            let entry = entry(row)?;
+            Ok(Older {
+                place: (entry.key_version, row.get(5)?),
+                kind: row.get(4)?,
+                entry,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Puts `entry` in the place of a row that still holds what was read.
+    pub(super) fn replace(self, before: &Older, entry: &Entry) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE imported SET key_version = ?1, sealed = ?2 WHERE id = ?3 AND sealed = ?4",
+            )?
+            .execute(params![
+                entry.key_version,
+                entry.sealed,
+                before.place.1,
+                before.entry.sealed
             ])?;
         Ok(())
     }

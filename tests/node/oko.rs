@@ -6,6 +6,8 @@ mod exports;
 mod fixture;
 mod imports;
 mod large;
+mod limit;
 mod place;
 mod refusals;
 mod resumed;
+mod rotation;
