@@ -12,6 +12,9 @@ use super::ReplicaError;
 use crate::clock::SharedClock;
 use crate::store::Store;
 
+/// A lag is told in the log when it is so long, and again each time that it has doubled.
+const LAG: Duration = Duration::from_secs(60);
+
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -108,9 +111,35 @@ struct State {
     newest: i64,
     acknowledged: i64,
     behind_since: Option<Duration>,
+    /// The lag that was told last; zero when none was.
+    told: Duration,
+}
+
+/// What the log is to say of a lag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    None,
+    Lags,
+    CaughtUp,
 }
 
 impl State {
+    /// What is news about this lag.
+    fn news(&mut self, lag: Option<Duration>) -> News {
+        match lag {
+            None if self.told.is_zero() => News::None,
+            None => {
+                self.told = Duration::ZERO;
+                News::CaughtUp
+            }
+            Some(lag) if lag >= LAG.max(self.told.saturating_mul(2)) => {
+                self.told = lag;
+                News::Lags
+            }
+            Some(_) => News::None,
+        }
+    }
+
     fn known(&self) -> i64 {
         let reached = self.reached.as_ref();
         reached.map_or(self.acknowledged, |(_, seq)| *seq)
@@ -129,6 +158,7 @@ impl Standing {
                 newest: 0,
                 acknowledged: 0,
                 behind_since: Some(clock.monotonic()),
+                told: Duration::ZERO,
             }),
             clock,
         }
@@ -225,9 +255,9 @@ impl Standing {
         (state.newest, state.acknowledged) = (0, 0);
     }
 
-    /// How far the database is, and what the replica had when it was last heard of.
+    /// How far the database is, and what the replica had when it was last heard of. A long lag is told.
     pub(super) fn newest(&self, newest: i64, acknowledged: i64) {
-        {
+        let news = {
             let mut state = self.state();
             (state.newest, state.acknowledged) = (newest, acknowledged);
             let reached = state.known();
@@ -236,8 +266,23 @@ impl Standing {
             } else if state.behind_since.is_none() {
                 state.behind_since = Some(self.clock.monotonic());
             }
-        }
+            let since = state.behind_since;
+            state.news(since.map(|since| self.clock.monotonic().saturating_sub(since)))
+        };
         self.show();
+        let status = self.status();
+        match news {
+            News::None => {}
+            News::Lags => {
+                tracing::warn!(
+                    replica = %self.place, changes = status.lag_changes, seconds = status.lag.as_secs(),
+                    "the replica lags behind"
+                );
+            }
+            News::CaughtUp => {
+                tracing::info!(replica = %self.place, "the replica has caught up");
+            }
+        }
     }
 
     fn show(&self) {
@@ -245,5 +290,56 @@ impl Standing {
         let changes = i64::try_from(status.lag_changes).unwrap_or(i64::MAX);
         self.metrics.lag_changes.set(changes);
         self.metrics.lag_seconds.set(status.lag.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_lag_is_told_when_it_is_long_and_each_time_it_has_doubled() {
+        let clock = ManualClock::shared();
+        let standing = Standing::new(String::new(), ReplicaMetrics::default(), clock);
+        let mut state = standing.state();
+        for (seconds, news) in [
+            (Some(59), News::None),
+            (Some(60), News::Lags),
+            (Some(61), News::None),
+            (Some(119), News::None),
+            (Some(125), News::Lags),
+            (Some(249), News::None),
+            (Some(250), News::Lags),
+            (None, News::CaughtUp),
+            (None, News::None),
+            (Some(60), News::Lags),
+        ] {
+            let lag = seconds.map(Duration::from_secs);
+            assert_eq!(state.news(lag), news, "{seconds:?}");
+        }
+    }
+
+    #[test]
+    fn a_lag_is_counted_in_changes_and_in_seconds_since_it_had_everything() {
+        let clock = ManualClock::shared();
+        let standing = Standing::new(String::new(), ReplicaMetrics::default(), clock.clone());
+        standing.newest(10, 10);
+        let lag = || {
+            (
+                standing.status().lag_changes,
+                standing.status().lag.as_secs(),
+            )
+        };
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(lag(), (0, 0));
+        standing.newest(17, 10);
+        clock.advance(Duration::from_secs(65));
+        standing.newest(20, 10);
+        assert_eq!(lag(), (10, 65));
+        assert_eq!(standing.metrics.lag_changes.get(), 10);
+        assert!((standing.metrics.lag_seconds.get() - 65.0).abs() < 0.1);
+        standing.newest(20, 20);
+        assert_eq!(lag(), (0, 0));
     }
 }

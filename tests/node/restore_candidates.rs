@@ -37,7 +37,7 @@ fn changed_by(path: &Path, name: &str, statements: &str) -> PathBuf {
 }
 
 /// What a database of the schema of the second migration is.
-pub const TO_SCHEMA_2: &str = "DROP TABLE audit; DROP TABLE audit_head; DROP TABLE imported; DROP TABLE import; \
+pub const TO_SCHEMA_2: &str = "DROP TABLE audit; DROP TABLE audit_head; DROP TABLE share_growth; DROP TABLE imported; DROP TABLE import; \
     DROP TABLE left_change; DROP TABLE change; DROP TABLE replication; \
     DROP TABLE tls_account; DROP TABLE tls_certificate; DROP TABLE tls_attempt; DROP TABLE backup; \
     DROP TABLE timeline; PRAGMA user_version = 2;";
