@@ -22,6 +22,10 @@
 //! **It is bounded.** Failed logins are put together ([`AuditLog::login_failed`]), the texts of entries are cut, and entries
 //! are forgotten after `audit.keep_days`, or the oldest of 100,000; what is left begins with an anchor by which it is still verified.
 //!
+//! **It is this machine's.** Backups carry it, a replica does not: entries follow each backup, so that a replica with entries
+//! would have something newer than any backup, and a node restored from its newest backup could never go on with its
+//! replica. Who wants it elsewhere at once keeps the log's records and the signed head there.
+//!
 //! Entries never hold user identifiers, users' public keys, shares or secrets: an audit log is read by more people than
 //! the data.
 //!
@@ -34,7 +38,6 @@ mod entry;
 mod log;
 mod logins;
 mod read;
-mod replicated;
 mod signed;
 mod standing;
 #[cfg(test)]
@@ -46,7 +49,6 @@ pub use chain::{Chain, Link};
 pub use entry::{Action, Actor, Entry, Outcome};
 pub use log::{AuditLog, Retention};
 pub use read::{Query, Written};
-pub use replicated::AUDIT_LOGGED;
 pub use signed::SignedHead;
 pub use standing::{AuditHealth, Standing};
 pub use verify::{Finding, Verification};
