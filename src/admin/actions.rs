@@ -36,7 +36,7 @@ pub(super) enum Action {
     CompareBackup(Uuid),
     /// Put it in the place of the data. Fields: `password`, and `confirm`, which is the name of its file.
     RestoreBackup(Uuid),
-    /// Delete a backup.
+    /// Delete a backup. Field: `password`.
     DeleteBackup(Uuid),
     /// Look up a user. Fields: `provider`, `user`.
     LookUp,
@@ -101,6 +101,7 @@ impl Action {
         matches!(
             self,
             Self::RestoreBackup(_)
+                | Self::DeleteBackup(_)
                 | Self::ChangePassword
                 | Self::BeginSecondFactor
                 | Self::DropSecondFactor
@@ -171,7 +172,7 @@ pub(super) async fn run(
 
 async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     match action {
-        Action::Logout => Ok(login::leave(rooms, &asked.visit.session)),
+        Action::Logout => Ok(login::leave(rooms, asked.visit).await),
         Action::CreateBackup => backups::create(rooms, asked),
         Action::PruneBackups => backups::prune(rooms, asked),
         Action::VerifyBackup(id) => backups::verify(rooms, asked, *id).await,
@@ -186,11 +187,11 @@ async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer,
         Action::VerifyReplica => verify_replica(rooms, asked),
         Action::ChangePassword => account::change_password(rooms, asked).await,
         Action::BeginSecondFactor => account::begin_second_factor(rooms, asked),
-        Action::ConfirmSecondFactor => account::confirm_second_factor(rooms, asked),
-        Action::DropSecondFactor => account::drop_second_factor(rooms, asked),
-        Action::RenewPaperCodes => account::renew_paper_codes(rooms, asked),
-        Action::RevokeSession(name) => account::revoke(rooms, asked, name),
-        Action::RevokeOthers => account::revoke_others(rooms, asked),
+        Action::ConfirmSecondFactor => account::confirm_second_factor(rooms, asked).await,
+        Action::DropSecondFactor => account::drop_second_factor(rooms, asked).await,
+        Action::RenewPaperCodes => account::renew_paper_codes(rooms, asked).await,
+        Action::RevokeSession(name) => account::revoke(rooms, asked, name).await,
+        Action::RevokeOthers => account::revoke_others(rooms, asked).await,
     }
 }
 
@@ -203,6 +204,8 @@ async fn check_password(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Res
         Ok(true) => Ok(()),
         Ok(false) => {
             tracing::warn!(actor = %asked.actor(), "an action of the admin page was refused: the password is wrong");
+            let why = login::WRONG_PASSWORD;
+            rooms.desk.login_failed(&asked.actor(), why).await;
             let said = "The password is wrong; nothing was done.";
             Err(PageError::Refused(said.to_owned()))
         }

@@ -4,21 +4,25 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-
 use zeroize::Zeroizing;
 
 use super::answer::{html, see_other};
 use super::form::{Form, query};
-use super::pages::{self, LoginView, Page};
+use super::pages::{self, LoginView, Page, Visit};
 use super::route::LOGIN;
 use super::site::{Answer, Rooms};
 use super::visitor::Visitor;
 use super::{AdminError, PageError};
+use crate::audit::{Action, Actor, Entry};
 
 /// The cookie of a session. Its prefix has browsers take it from this host alone, over TLS alone, for all paths.
 const COOKIE: &str = "__Host-ksnode";
 /// What a cookie of ours says beside its value.
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Strict";
+
+/// What the audit log says of a failed login, which its page does not say.
+pub(super) const WRONG_PASSWORD: &str = "a wrong password";
+const WRONG_CODE: &str = "the right password, and a wrong code of the second factor";
 
 /// One text whatever was wrong.
 const WRONG: &str = "That was not right. Check what you typed and try again.";
@@ -60,6 +64,8 @@ pub(super) async fn enter(
     let admitted = admitted.await.unwrap_or(false);
     if !(right && admitted) {
         tracing::warn!(address = %visitor.address, "a login to the admin page was refused");
+        let why = if right { WRONG_CODE } else { WRONG_PASSWORD };
+        rooms.desk.login_failed(&actor(visitor, ""), why).await;
         let page = pages::login(&view(rooms, next, Some(WRONG)))?;
         return Ok(html(StatusCode::FORBIDDEN, page));
     }
@@ -68,6 +74,10 @@ pub(super) async fn enter(
     let token = rooms
         .sessions
         .begin(visitor.address, agent(headers), replaced)?;
+    let session = rooms.sessions.find(&token, true);
+    let session = session.map(|session| session.name).unwrap_or_default();
+    let entry = Entry::done(&actor(visitor, &session), Action::Login, "");
+    rooms.desk.enter(entry).await;
     let mut answer = see_other(next.unwrap_or(Page::Overview).path());
     set_cookie(&mut answer, &token);
     Ok(answer)
@@ -96,9 +106,19 @@ pub(super) fn agent(headers: &HeaderMap) -> &str {
         .unwrap_or_default()
 }
 
-/// Ends a session.
-pub(super) fn leave(rooms: &Rooms, session: &str) -> Answer {
-    rooms.sessions.revoke(session);
+/// Who is at the page.
+fn actor(visitor: Visitor, session: &str) -> Actor {
+    Actor::Page {
+        address: visitor.address,
+        session: session.to_owned(),
+    }
+}
+
+/// Ends the session of a visit.
+pub(super) async fn leave(rooms: &Rooms, visit: &Visit) -> Answer {
+    rooms.sessions.revoke(&visit.session);
+    let entry = Entry::done(&visit.actor(), Action::Logout, "");
+    rooms.desk.enter(entry).await;
     let mut answer = see_other(LOGIN);
     let gone = HeaderValue::from_static(
         "__Host-ksnode=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0",

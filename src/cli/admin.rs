@@ -12,11 +12,15 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Global;
-use super::running::{Way, connect};
-use super::text::{print, print_json, table, with_error_as_json};
+use super::running::{Way, connect, open_folder, say_if_unwritten};
+use super::text::{print, print_json, remark, table, with_error_as_json};
 use crate::admin::{AdminError, SHORTEST_PASSWORD, keep_password, remove_second_factor};
+use crate::audit::{Action, Actor, Entry};
+use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::{AccessChanged, Request, SessionItem};
+use crate::control::{AccessChanged, Client, Request, SessionItem};
+use crate::node::Opened;
+use crate::store::DATABASE_FILE;
 
 /// What concerns the administrator.
 #[derive(Debug, Subcommand)]
@@ -85,35 +89,52 @@ fn set_password(global: &Global, arguments: &SetPassword) -> anyhow::Result<()> 
     super::block_on(async {
         let way = Way::find(&config).await?;
         keep_password(&config.data_dir, &password)?;
-        tell_node(way, &Request::AdminPasswordSet {}, "the password was set").await
-    })?
-}
-
-fn reset_totp(global: &Global) -> anyhow::Result<()> {
-    let config = global.load_as_owner()?.config;
-    super::block_on(async {
-        match Way::find(&config).await? {
-            way @ Way::Node(_) => {
-                let done = "the login asks for no second factor any more";
-                tell_node(way, &Request::AdminResetTotp {}, done).await
-            }
+        let done = "the password was set";
+        match way {
+            Way::Node(client) => tell_node(client, &Request::AdminPasswordSet {}, done).await,
             Way::Folder => {
-                let done = if remove_second_factor(&config.data_dir)? {
-                    "the login asks for no second factor any more"
-                } else {
-                    "there was no second factor"
-                };
+                enter(&config, &global.actor(), Action::PasswordSet).await;
                 print(done)
             }
         }
     })?
 }
 
-/// Has the running node, if there is one, know of the change, and says so.
-async fn tell_node(way: Way, request: &Request, done: &str) -> anyhow::Result<()> {
-    let Way::Node(client) = way else {
-        return print(done);
-    };
+fn reset_totp(global: &Global) -> anyhow::Result<()> {
+    let config = global.load_as_owner()?.config;
+    super::block_on(async {
+        let done = "the login asks for no second factor any more";
+        match Way::find(&config).await? {
+            Way::Node(client) => tell_node(client, &Request::AdminResetTotp {}, done).await,
+            Way::Folder if remove_second_factor(&config.data_dir)? => {
+                enter(&config, &global.actor(), Action::SecondFactorReset).await;
+                print(done)
+            }
+            Way::Folder => print("there was no second factor"),
+        }
+    })?
+}
+
+/// Writes to the audit log of a stopped node. What was done holds, also where the database does not open.
+async fn enter(config: &Config, actor: &Actor, action: Action) {
+    if !config.data_dir.join(DATABASE_FILE).exists() {
+        return;
+    }
+    match open_folder(config, &SystemClock::shared()).await {
+        Ok(Opened { store, audit, .. }) => {
+            audit.record(Entry::done(actor, action, "")).await;
+            say_if_unwritten(&audit);
+            store.close().await;
+        }
+        Err(error) => remark(&format!(
+            "warning: done, but it is not in the audit log: {}",
+            super::on_one_line(&error)
+        )),
+    }
+}
+
+/// Has the running node know of the change, and says so.
+async fn tell_node(client: Client, request: &Request, done: &str) -> anyhow::Result<()> {
     let changed: AccessChanged = client.ask(request, |_| {}).await?;
     print(&format!("{done}; sessions ended: {}", changed.ended))
 }
@@ -136,7 +157,7 @@ fn sessions(global: &Global, arguments: &Sessions) -> anyhow::Result<()> {
     })?
 }
 
-async fn node(config: &Config) -> anyhow::Result<crate::control::Client> {
+async fn node(config: &Config) -> anyhow::Result<Client> {
     let client = connect(&config.data_dir).await?;
     client.context("the node does not run, and so nobody is logged in to its admin page")
 }

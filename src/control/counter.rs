@@ -64,9 +64,13 @@ async fn answer(
             said(desk.restore(actor, request, progress).await)
         }
         Request::AdminSessions {} => said(Ok::<_, String>(sessions::list(access))),
-        Request::AdminRevoke { id } => said(sessions::end(access, actor, id.as_deref())),
-        Request::AdminPasswordSet {} => said(sessions::take_password(access, actor)),
-        Request::AdminResetTotp {} => said(sessions::reset_second_factor(access, actor)),
+        Request::AdminRevoke { id } => {
+            said(sessions::end(access, desk, actor, id.as_deref()).await)
+        }
+        Request::AdminPasswordSet {} => said(sessions::take_password(access, desk, actor).await),
+        Request::AdminResetTotp {} => {
+            said(sessions::reset_second_factor(access, desk, actor).await)
+        }
     }
 }
 

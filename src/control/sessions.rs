@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{Access, SessionFacts};
-use crate::audit::Actor;
+use crate::admin::{Access, AdminError, SessionFacts};
+use crate::audit::{Action, Actor, Entry};
+use crate::desk::Desk;
 
 /// A session at the admin page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +49,9 @@ pub(super) fn list(access: &Access) -> Vec<SessionItem> {
 }
 
 /// Ends one session, or all of them.
-pub(super) fn end(
+pub(super) async fn end(
     access: &Access,
+    desk: &Desk,
     actor: &Actor,
     id: Option<&str>,
 ) -> Result<AccessChanged, String> {
@@ -63,17 +65,26 @@ pub(super) fn end(
         }
     };
     tracing::info!(%actor, ended, "sessions of the admin page were ended");
+    let detail = id.map_or_else(|| format!("all, {ended}"), str::to_owned);
+    desk.enter(Entry::done(actor, Action::SessionEnd, detail))
+        .await;
     let changed = ended > 0;
     Ok(AccessChanged { changed, ended })
 }
 
 /// Takes over the password that a command has kept in the data folder, and ends all sessions.
-pub(super) fn take_password(access: &Access, actor: &Actor) -> Result<AccessChanged, String> {
+pub(super) async fn take_password(
+    access: &Access,
+    desk: &Desk,
+    actor: &Actor,
+) -> Result<AccessChanged, AdminError> {
     if access.administrator.is_configured() {
-        return Err(crate::admin::AdminError::Configured.to_string());
+        return Err(AdminError::Configured);
     }
     let reloaded = access.administrator.reload();
-    reloaded.map_err(|error| error.to_string())?;
+    let entry = Entry::ended(actor, Action::PasswordSet, "", &reloaded);
+    desk.enter(entry).await;
+    reloaded?;
     let ended = access.sessions.revoke_all();
     tracing::info!(%actor, ended, "the administrator's password was set");
     let changed = true;
@@ -81,9 +92,15 @@ pub(super) fn take_password(access: &Access, actor: &Actor) -> Result<AccessChan
 }
 
 /// Takes the second factor away, and ends all sessions.
-pub(super) fn reset_second_factor(access: &Access, actor: &Actor) -> Result<AccessChanged, String> {
+pub(super) async fn reset_second_factor(
+    access: &Access,
+    desk: &Desk,
+    actor: &Actor,
+) -> Result<AccessChanged, AdminError> {
     let dropped = access.second_factor.drop_it();
-    let changed = dropped.map_err(|error| error.to_string())?;
+    let entry = Entry::ended(actor, Action::SecondFactorReset, "", &dropped);
+    desk.enter(entry).await;
+    let changed = dropped?;
     let ended = access.sessions.revoke_all();
     tracing::info!(%actor, ended, "the second factor was taken away");
     Ok(AccessChanged { changed, ended })

@@ -2,6 +2,7 @@
 
 mod client;
 mod commands;
+mod entries;
 mod factor;
 mod forgery;
 mod headers;

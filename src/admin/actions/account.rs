@@ -10,6 +10,7 @@ use super::super::session::Flash;
 use super::super::site::{Answer, Rooms};
 use super::super::{AdminError, PageError, login};
 use super::{Asked, say};
+use crate::audit::{Action, Entry};
 
 pub(super) async fn change_password(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     let (new, again) = (asked.form.secret("new"), asked.form.secret("again"));
@@ -17,7 +18,9 @@ pub(super) async fn change_password(rooms: &Rooms, asked: Asked<'_>) -> Result<A
         let said = "The new password was not typed the same way twice; nothing was changed.";
         return Err(PageError::Refused(said.to_owned()));
     }
-    rooms.administrator.change(new).await.map_err(refused)?;
+    let changed = rooms.administrator.change(new).await;
+    enter(rooms, asked, Action::PasswordSet, "", &changed).await;
+    changed.map_err(refused)?;
     rooms.sessions.revoke_all();
     let address = asked.visit.address;
     let token = rooms.sessions.begin(address, asked.agent, None)?;
@@ -25,7 +28,6 @@ pub(super) async fn change_password(rooms: &Rooms, asked: Asked<'_>) -> Result<A
         let said = Flash::good("The password was changed. All other sessions were ended.");
         rooms.sessions.leave(&session.name, said);
     }
-    tracing::info!(actor = %asked.actor(), "the administrator's password was changed");
     let mut answer = see_other(Page::Account.path());
     login::set_cookie(&mut answer, &token);
     Ok(answer)
@@ -40,13 +42,18 @@ pub(super) fn begin_second_factor(rooms: &Rooms, asked: Asked<'_>) -> Result<Ans
     Ok(html(StatusCode::OK, pages::enrolment(&view, asked.visit)?))
 }
 
-pub(super) fn confirm_second_factor(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+pub(super) async fn confirm_second_factor(
+    rooms: &Rooms,
+    asked: Asked<'_>,
+) -> Result<Answer, PageError> {
     let session = &asked.visit.session;
     let code = asked.form.secret("code");
     let confirmed = rooms.second_factor.confirm(session, &code);
+    if !matches!(confirmed, Ok(None)) {
+        enter(rooms, asked, Action::SecondFactorSet, "", &confirmed).await;
+    }
     if let Some(codes) = confirmed.map_err(refused)? {
         rooms.sessions.revoke_others(session);
-        tracing::info!(actor = %asked.actor(), "a second factor was set");
         return Ok(html(
             StatusCode::OK,
             pages::paper_codes(&codes, asked.visit)?,
@@ -68,13 +75,17 @@ pub(super) fn confirm_second_factor(rooms: &Rooms, asked: Asked<'_>) -> Result<A
     ))
 }
 
-pub(super) fn drop_second_factor(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    if !rooms.second_factor.drop_it().map_err(refused)? {
+pub(super) async fn drop_second_factor(
+    rooms: &Rooms,
+    asked: Asked<'_>,
+) -> Result<Answer, PageError> {
+    let dropped = rooms.second_factor.drop_it();
+    enter(rooms, asked, Action::SecondFactorReset, "", &dropped).await;
+    if !dropped.map_err(refused)? {
         let said = "There was no second factor.";
         return Err(PageError::Refused(said.to_owned()));
     }
     rooms.sessions.revoke_others(&asked.visit.session);
-    tracing::info!(actor = %asked.actor(), "the second factor was taken away");
     said(
         rooms,
         asked,
@@ -82,37 +93,69 @@ pub(super) fn drop_second_factor(rooms: &Rooms, asked: Asked<'_>) -> Result<Answ
     )
 }
 
-pub(super) fn renew_paper_codes(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    let Some(codes) = rooms.second_factor.renew_paper().map_err(refused)? else {
+pub(super) async fn renew_paper_codes(
+    rooms: &Rooms,
+    asked: Asked<'_>,
+) -> Result<Answer, PageError> {
+    let renewed = rooms.second_factor.renew_paper();
+    let detail = "new recovery codes";
+    enter(rooms, asked, Action::SecondFactorSet, detail, &renewed).await;
+    let Some(codes) = renewed.map_err(refused)? else {
         let said = "There is no second factor, and so there are no codes for it.";
         return Err(PageError::Refused(said.to_owned()));
     };
-    tracing::info!(actor = %asked.actor(), "new recovery codes were made");
     Ok(html(
         StatusCode::OK,
         pages::paper_codes(&codes, asked.visit)?,
     ))
 }
 
-pub(super) fn revoke(rooms: &Rooms, asked: Asked<'_>, name: &str) -> Result<Answer, PageError> {
+pub(super) async fn revoke(
+    rooms: &Rooms,
+    asked: Asked<'_>,
+    name: &str,
+) -> Result<Answer, PageError> {
     if name == asked.visit.session {
-        return Ok(login::leave(rooms, name));
+        return Ok(login::leave(rooms, asked.visit).await);
     }
     if !rooms.sessions.revoke(name) {
         return Err(PageError::Refused(
             "That session has ended already.".to_owned(),
         ));
     }
+    ended(rooms, asked, name).await;
     said(rooms, asked, "The session was ended.")
 }
 
-pub(super) fn revoke_others(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
-    let text = match rooms.sessions.revoke_others(&asked.visit.session) {
+pub(super) async fn revoke_others(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let count = rooms.sessions.revoke_others(&asked.visit.session);
+    if count > 0 {
+        ended(rooms, asked, &format!("all others, {count}")).await;
+    }
+    let text = match count {
         0 => "There were no other sessions.".to_owned(),
         1 => "One other session was ended.".to_owned(),
         ended => format!("{ended} other sessions were ended."),
     };
     said(rooms, asked, text)
+}
+
+/// Writes to the audit log that other sessions were ended.
+async fn ended(rooms: &Rooms, asked: Asked<'_>, which: &str) {
+    let entry = Entry::done(&asked.actor(), Action::SessionEnd, which);
+    rooms.desk.enter(entry).await;
+}
+
+/// Writes to the audit log what was done, or tried.
+async fn enter<T>(
+    rooms: &Rooms,
+    asked: Asked<'_>,
+    action: Action,
+    detail: &str,
+    outcome: &Result<T, AdminError>,
+) {
+    let entry = Entry::ended(&asked.actor(), action, detail, outcome);
+    rooms.desk.enter(entry).await;
 }
 
 /// Back to the account's page, which says so.

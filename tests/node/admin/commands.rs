@@ -6,7 +6,7 @@ use std::process::{Output, Stdio};
 use super::*;
 
 /// Runs `admin set-password --stdin` and types this.
-fn set_password(setup: &Setup, typed: &str) -> Output {
+pub fn set_password(setup: &Setup, typed: &str) -> Output {
     let mut command = setup.command();
     command.args(["admin", "set-password", "--stdin"]);
     command

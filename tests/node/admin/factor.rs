@@ -33,7 +33,7 @@ fn between<'a>(page: &'a str, tag: &str) -> Vec<&'a str> {
 }
 
 /// Sets up the second factor; the app's secret, and the recovery codes.
-fn enrol(client: &mut Client, password: &str) -> (String, Vec<String>) {
+pub fn enrol(client: &mut Client, password: &str) -> (String, Vec<String>) {
     let page = client.post(
         "/admin/account/second-factor/begin",
         &[("password", password)],
@@ -47,7 +47,8 @@ fn enrol(client: &mut Client, password: &str) -> (String, Vec<String>) {
         &[("code", &code(&secret))],
     );
     assert_eq!(codes.status, 200, "{codes:?}");
-    let codes = between(&codes.text, "code").into_iter().map(str::to_owned);
+    let listed = codes.text.split_once("<ol class=\"codes").unwrap().1;
+    let codes = between(listed, "li").into_iter().map(str::to_owned);
     (secret, codes.collect())
 }
 
