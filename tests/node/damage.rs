@@ -78,6 +78,8 @@ impl Patient {
         node.logs(what);
         // They are nine days over their time.
         setup.run(&["backup", "prune"]);
+        let deleted = setup.run(&["backup", "delete", name(&self.backups[0])]);
+        assert!(!deleted.status.success());
         assert!(self.backups.iter().all(|path| path.is_file()));
     }
 
@@ -204,6 +206,9 @@ fn a_flipped_byte_in_a_share_is_noticed_by_the_next_backup() {
     refused(&failed, 1, &["ksnode.db is damaged", "share "]);
     // The check of the pages, which finds nothing, takes nothing back.
     patient.assert_ill("share ");
+    let oldest = name(&patient.backups[0]);
+    let kept = patient.setup.run(&["backup", "delete", oldest]);
+    refused(&kept, 1, &["the live database is known to be damaged"]);
     let newest = listed(&patient.setup).remove(0);
     assert_eq!(newest["status"], "FAILED");
     assert!(!Path::new(newest["path"].as_str().unwrap()).exists());
