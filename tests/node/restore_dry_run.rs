@@ -16,9 +16,10 @@ fn files(setup: &Setup) -> Vec<(String, u64, SystemTime)> {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             let meta = entry.metadata().unwrap();
-            // Who has the folder is written down; and to read a database SQLite makes a log, which is empty, and an index
-            // of it.
-            let aside = name == "ksnode.lock" || name.ends_with("-shm") || meta.len() == 0;
+            // Who has the folder is written down, and in the audit log that somebody asked; to read a database SQLite makes
+            // a log and an index of it.
+            let index_or_log = name.ends_with("-shm") || name.ends_with("-wal");
+            let aside = name == "ksnode.lock" || index_or_log || meta.len() == 0;
             if name.starts_with("ksnode") && !aside {
                 files.push((name, meta.len(), meta.modified().unwrap()));
             }
