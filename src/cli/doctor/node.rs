@@ -18,6 +18,7 @@ pub(super) fn look(case: &Case) -> Vec<Finding> {
     };
     let what = format!("ksnode {} runs (process {})", node.version, node.process);
     let mut findings = vec![Finding::ok(AREA, what)];
+    findings.extend(page(node));
     findings.extend(older(case, node));
     findings.extend(changed_since(case, node));
     // What concerns the certificate and backups is told there.
@@ -35,6 +36,12 @@ pub(super) fn look(case: &Case) -> Vec<Finding> {
         findings.push(Finding::note(AREA, what).mend(log(case)));
     }
     findings
+}
+
+/// Where the admin page is.
+fn page(node: &NodeStatus) -> Option<Finding> {
+    let page = node.admin_page.as_ref()?;
+    Some(Finding::ok(AREA, format!("the admin page is at {page}")))
 }
 
 /// An upgrade that was not followed by a restart.
