@@ -283,46 +283,6 @@ impl Desk {
         Ok(restorer.restore(actor, request, progress).await?.into())
     }
 
-    /// Fills the replica anew. With `discard`, what only the replica has is given up.
-    ///
-    /// # Errors
-    /// [`DeskError::Replica`].
-    pub async fn resync_replica(
-        &self,
-        actor: &Actor,
-        discard: bool,
-    ) -> Result<ReplicaState, DeskError> {
-        tracing::info!(%actor, discard, "the replica is to be filled anew");
-        let replica = self.replica()?;
-        let asked = replica.resync(discard).await;
-        let detail = if discard {
-            "what only the replica has is given up"
-        } else {
-            ""
-        };
-        self.enter(Entry::ended(actor, Action::ReplicaResync, detail, &asked))
-            .await;
-        asked?;
-        Ok(replica.status().into())
-    }
-
-    /// Compares the replica with the database.
-    ///
-    /// # Errors
-    /// [`DeskError::Replica`].
-    pub async fn verify_replica(&self, actor: &Actor) -> Result<ReplicaCompared, DeskError> {
-        let compared = self.replica()?.verify().await;
-        self.enter(Entry::ended(actor, Action::ReplicaVerify, "", &compared))
-            .await;
-        Ok(compared?.into())
-    }
-
-    /// Writes to the audit log what was done at the desk or at one of its counters (a login). What is done by another room is
-    /// entered there.
-    pub async fn enter(&self, entry: Entry) {
-        (self.handles)().audit.record(entry).await;
-    }
-
     /// Takes a measurement for the history: to be done every [`MEASURE_EVERY`].
     pub async fn measure(&self) {
         let (facts, handles) = (&self.facts, (self.handles)());
@@ -346,10 +306,6 @@ impl Desk {
     /// How the node did in a span, oldest first.
     pub fn history(&self, span: Span) -> Vec<Point> {
         self.history.points(span)
-    }
-
-    fn replica(&self) -> Result<&Replica, ReplicaError> {
-        self.facts.replica.as_ref().ok_or(ReplicaError::Off)
     }
 
     async fn status_of(&self, handles: &Handles) -> NodeStatus {

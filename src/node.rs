@@ -229,12 +229,11 @@ impl Node {
         if !finished {
             tracing::warn!("requests were still under way at the deadline and are cut off");
         }
-        // While a replica still has it.
-        life::stopped(&self.current.get().audit, finished).await;
         self.last.cancel();
         background.wait().await;
         let api = self.current.get();
         api.backups.keeper().stop().await;
+        life::stopped(&api.audit, finished).await;
         api.store.close().await;
         ops_stop.cancel();
         // Whoever still reads then is cut off; nothing of the node hangs on that.

@@ -236,7 +236,7 @@ impl Entry {
     }
 
     fn new(actor: &Actor, action: Action, outcome: Outcome, detail: impl Into<String>) -> Self {
-        // A text with a zero is none in Postgres.
+        // A zero would end the text for many who read it.
         let mut detail = detail.into().replace('\0', "\u{fffd}");
         if let Some((end, _)) = detail.char_indices().nth(DETAIL) {
             detail.truncate(end);

@@ -6,9 +6,7 @@ use super::verify::Finding;
 use super::*;
 use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::crypto::{EncryptionSecret, KeyRing};
-use crate::store::{
-    FolderLock, Keychain, NODE_TABLES, OpenKeys, Store, StoreMetrics, StoreOptions,
-};
+use crate::store::{Keychain, NODE_TABLES, OpenKeys};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
@@ -368,136 +366,18 @@ fn an_entry_that_fails_takes_nothing_with_it() {
     assert_eq!(findings(&chain, &database), []);
 }
 
-/// A log in a store of its own.
-fn opened(
-    folder: &std::path::Path,
-) -> (std::sync::Arc<Store>, AuditLog, std::sync::Arc<ManualClock>) {
-    let clock = ManualClock::shared();
-    let store = Store::open(
-        FolderLock::take(folder).unwrap(),
-        &[AUDIT_TABLES],
-        StoreOptions::default(),
-        StoreMetrics::default(),
-        clock.clone(),
-    );
-    let store = std::sync::Arc::new(store.unwrap());
-    let ring = KeyRing::generate([7; 16]).unwrap();
-    let audit = AuditLog::new(store.clone(), &ring, Standing::default(), clock.clone());
-    (store, audit, clock)
-}
-
-async fn sql(store: &Store, sql: &'static str) {
-    let run = move |connection: &Connection| Ok::<_, StoreError>(connection.execute_batch(sql)?);
-    store.write(run).await.unwrap();
-}
-
-async fn actions(audit: &AuditLog) -> Vec<String> {
-    let written = audit.entries(&Query::default()).await.unwrap();
-    written
-        .into_iter()
-        .rev()
-        .map(|entry| entry.action)
-        .collect()
-}
-
-const FAILS: &str =
-    "CREATE TRIGGER fails BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'no'); END;";
-
-#[tokio::test]
-async fn what_cannot_be_written_waits_and_is_written_with_its_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, audit, clock) = opened(folder.path());
-    audit.record(entry(Action::NodeCreate, "")).await;
-    sql(&store, FAILS).await;
-    let then = clock.now();
-    audit.record(entry(Action::Start, "")).await;
-    let health = audit.health();
-    assert_eq!(health.waiting, 1);
-    assert!(health.error.unwrap().contains("no"));
-    // In the transaction of an effect, which goes on.
-    let (entering, told) = (audit.clone(), entry(Action::SecretChange, ""));
-    store
-        .write(move |connection| {
-            connection.execute_batch("CREATE TABLE effect (id INTEGER)")?;
-            entering.append(connection, &told);
-            Ok::<_, StoreError>(())
-        })
-        .await
-        .unwrap();
-    assert_eq!(audit.health().waiting, 2);
-    assert_eq!(actions(&audit).await, ["node-create"]);
-
-    clock.advance(std::time::Duration::from_secs(60));
-    sql(&store, "DROP TRIGGER fails; INSERT INTO effect VALUES (1)").await;
-    audit.flush().await;
-    assert_eq!(audit.health(), AuditHealth::default());
-    assert_eq!(
-        actions(&audit).await,
-        ["node-create", "start", "secret-change"]
-    );
-    let written = audit.entries(&Query::default()).await.unwrap();
-    assert_eq!(written[1].at, then);
-    assert!(audit.verify().await.unwrap().is_whole());
-}
-
-#[tokio::test]
-async fn during_a_pause_entries_wait_and_nobody_is_alarmed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, audit, _) = opened(folder.path());
-    let pause = store.pause_writes().await.unwrap();
-    audit.record(entry(Action::NodeCreate, "")).await;
-    let health = audit.health();
-    assert_eq!((health.waiting, health.error), (1, None));
-    drop(pause);
-    audit.flush().await;
-    assert_eq!(actions(&audit).await, ["node-create"]);
-}
-
-#[tokio::test]
-async fn old_entries_are_forgotten_and_never_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let (_store, audit, clock) = opened(folder.path());
-    let day = std::time::Duration::from_secs(86_400);
-    let retention = Retention { keep_days: 30 };
-    audit.record(entry(Action::NodeCreate, "")).await;
-    // The clock has jumped: what is there is old at once, and stays.
-    clock.advance(day * 365);
-    audit.prune(retention).await.unwrap();
-    assert_eq!(actions(&audit).await.len(), 1);
-    for _ in 0..1_100 {
-        audit.keep(entry(Action::Login, ""));
-        if audit.health().waiting > 500 {
-            audit.flush().await;
-        }
+/// What makes a database, or brings one here, may be the first that is known of it; nothing else may.
+#[test]
+fn a_log_begins_with_what_makes_a_database() {
+    let chain = chain();
+    for action in Action::ALL {
+        let database = database();
+        chain.append(&database, at(1), &entry(*action, "")).unwrap();
+        let begins = matches!(
+            action,
+            Action::NodeCreate | Action::Migrate | Action::Restore
+        );
+        let found = findings(&chain, &database);
+        assert_eq!(found.is_empty(), begins, "{action:?}: {found:?}");
     }
-    audit.flush().await;
-    audit.prune(retention).await.unwrap();
-    let left = actions(&audit).await;
-    assert_eq!(left.len(), 1_101, "{:?}", &left[..3]);
-    assert_eq!(left.last().unwrap(), "audit-prune");
-    // Nothing more until a tenth of the time has passed beyond it.
-    clock.advance(day * 31);
-    audit.prune(retention).await.unwrap();
-    assert_eq!(actions(&audit).await.len(), 1_101);
-    clock.advance(day * 3);
-    audit.prune(retention).await.unwrap();
-    assert_eq!(actions(&audit).await.len(), 1_001);
-    let verified = audit.verify().await.unwrap();
-    assert!(verified.is_whole(), "{:?}", verified.findings);
-}
-
-/// Somebody has changed a row: it is told as a problem from the next verification on.
-#[tokio::test]
-async fn a_broken_log_is_a_problem_of_the_node() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, audit, _) = opened(folder.path());
-    audit.record(entry(Action::NodeCreate, "")).await;
-    audit.record(entry(Action::Start, "")).await;
-    sql(&store, "UPDATE audit SET detail = 'x'").await;
-    assert!(!audit.verify().await.unwrap().is_whole());
-    let broken = audit.health().broken.unwrap();
-    assert_eq!(
-        broken,
-        "entry 1 was changed, or stands where another one was written (and 1 more)"
-    );
 }

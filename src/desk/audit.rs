@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Desk, DeskError};
-use crate::audit::{Actor, AuditHealth, Query, Verification, Written};
+use crate::audit::{Actor, AuditHealth, Entry, Query, Verification, Written};
 use crate::clock::Timestamp;
 
 /// How the audit log stands.
@@ -133,6 +133,12 @@ impl Desk {
     /// [`DeskError::Store`].
     pub async fn verify_audit(&self) -> Result<AuditVerified, DeskError> {
         Ok((self.handles)().audit.verify().await?.into())
+    }
+
+    /// Writes to the audit log what was done at the desk or at one of its counters (a login). What is done by another room is
+    /// entered there.
+    pub async fn enter(&self, entry: Entry) {
+        (self.handles)().audit.record(entry).await;
     }
 
     /// A login that was refused.

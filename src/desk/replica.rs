@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::milliseconds;
 
-use crate::replica::{Comparison, Phase, ReplicaStatus, TableDigest};
+use super::{Desk, DeskError};
+use crate::audit::{Action, Actor, Entry};
+use crate::replica::{Comparison, Phase, Replica, ReplicaError, ReplicaStatus, TableDigest};
 
 /// How the replica stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,5 +89,45 @@ impl From<Comparison> for ReplicaCompared {
             position: comparison.position,
             tables: comparison.tables.iter().map(table).collect(),
         }
+    }
+}
+
+impl Desk {
+    /// Fills the replica anew. With `discard`, what only the replica has is given up.
+    ///
+    /// # Errors
+    /// [`DeskError::Replica`].
+    pub async fn resync_replica(
+        &self,
+        actor: &Actor,
+        discard: bool,
+    ) -> Result<ReplicaState, DeskError> {
+        tracing::info!(%actor, discard, "the replica is to be filled anew");
+        let replica = self.replica()?;
+        let asked = replica.resync(discard).await;
+        let detail = if discard {
+            "what only the replica has is given up"
+        } else {
+            ""
+        };
+        self.enter(Entry::ended(actor, Action::ReplicaResync, detail, &asked))
+            .await;
+        asked?;
+        Ok(replica.status().into())
+    }
+
+    /// Compares the replica with the database.
+    ///
+    /// # Errors
+    /// [`DeskError::Replica`].
+    pub async fn verify_replica(&self, actor: &Actor) -> Result<ReplicaCompared, DeskError> {
+        let compared = self.replica()?.verify().await;
+        self.enter(Entry::ended(actor, Action::ReplicaVerify, "", &compared))
+            .await;
+        Ok(compared?.into())
+    }
+
+    fn replica(&self) -> Result<&Replica, ReplicaError> {
+        self.facts.replica.as_ref().ok_or(ReplicaError::Off)
     }
 }

@@ -225,11 +225,12 @@ impl Sessions {
         let change = move |connection: &Connection, key: &Unlocked, now| {
             let keychain = Keychain(connection);
             keychain.rotate_node_key(key, now)?;
-            let keys = keychain.node_keys()?;
-            let version = keys.last().map_or(0, |key| key.version);
+            let version = keychain.node_keys()?.last().map_or(0, |key| key.version);
             let detail = format!("version {version}");
-            let entry = Entry::done(&actor, Action::NodeKeyRotate, detail);
-            audit.append(connection, &entry);
+            audit.append(
+                connection,
+                &Entry::done(&actor, Action::NodeKeyRotate, detail),
+            );
             Ok(())
         };
         let (changed, opened) = change_keys(&self.store, secret, now, change).await;

@@ -105,25 +105,3 @@ CREATE TABLE ksnode.import (
     id       bigint PRIMARY KEY,
     finished bigint NOT NULL
 );
-
-CREATE TABLE ksnode.audit (
-    seq          bigint PRIMARY KEY,
-    at           bigint NOT NULL,
-    actor        text   NOT NULL,
-    actor_detail text   NOT NULL,
-    action       text   NOT NULL,
-    outcome      text   NOT NULL,
-    detail       text   NOT NULL,
-    key_version  bigint NOT NULL,
-    mac          bytea  NOT NULL
-);
-
-CREATE TABLE ksnode.audit_head (
-    id          bigint PRIMARY KEY,
-    anchor_seq  bigint NOT NULL,
-    anchor_mac  bytea  NOT NULL,
-    last_seq    bigint NOT NULL,
-    last_mac    bytea  NOT NULL,
-    key_version bigint NOT NULL,
-    mac         bytea  NOT NULL
-);
