@@ -28,7 +28,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use answers::{BackupEntry, Counts, NodeStatus, Restored, SharesOf, VerifiedFile};
-pub use audit::{AuditItem, AuditStatus, AuditVerified};
+pub use audit::{AuditHead, AuditItem, AuditStatus, AuditVerified};
 pub use certificate::{CertificateStatus, Renewal};
 pub use health::{
     BackupHealth, DiskStatus, LastReport, LoggedStatus, Reports, ServiceStatus, TelemetryStatus,
@@ -42,7 +42,7 @@ pub use traffic::{Connection, Totals, Traffic};
 pub use users::{SharesOn, UserLookUp, WalletLookUp};
 pub use words::{size, span};
 
-use crate::audit::{Action, Actor, AuditLog, Entry};
+use crate::audit::{Action, Actor, AuditError, AuditLog, Entry};
 use crate::backup::{BackupError, BackupFile, Backups, Kind, Progress, RestoreRequest, Restorer};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::InForce;
@@ -75,6 +75,9 @@ pub enum DeskError {
     /// Providers and users.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// There is no certificate.
     #[error("the API is served without TLS (tls.mode = \"off\"): there is no certificate to renew")]
     NoCertificate,

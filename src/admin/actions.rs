@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::answer::{html, see_other};
 use super::form::Form;
 use super::jobs::Outcome;
-use super::pages::{self, Page, Visit};
+use super::pages::{self, Audited, Page, Visit};
 use super::session::Flash;
 use super::site::{Answer, Rooms};
 use super::{PageError, login, route};
@@ -42,6 +42,10 @@ pub(super) enum Action {
     LookUp,
     /// Have the certificate anew.
     RenewCertificate,
+    /// Tell whether the audit log is whole.
+    VerifyAudit,
+    /// Sign the audit log's head.
+    SignAudit,
     /// Make a new share key. Field: `password`.
     RotateShareKey,
     /// Make a new node key. Fields: `password`, and `confirm`, which is [`ROTATE_NODE`].
@@ -79,6 +83,8 @@ impl Action {
             ["backups", id, "delete"] => Self::DeleteBackup(route::id(id)?),
             ["shares", "look-up"] => Self::LookUp,
             ["certificates", "renew"] => Self::RenewCertificate,
+            ["audit", "verify"] => Self::VerifyAudit,
+            ["audit", "head"] => Self::SignAudit,
             ["keys", "share", "rotate"] => Self::RotateShareKey,
             ["keys", "node", "rotate"] => Self::RotateNodeKey,
             ["replication", "resync"] => Self::ResyncReplica,
@@ -123,6 +129,7 @@ impl Action {
             | Self::DeleteBackup(_) => Page::Backups,
             Self::LookUp => Page::Shares,
             Self::RenewCertificate => Page::Certificates,
+            Self::VerifyAudit | Self::SignAudit => Page::Audit,
             Self::RotateShareKey | Self::RotateNodeKey => Page::Keys,
             Self::ResyncReplica | Self::VerifyReplica => Page::Replication,
             Self::ChangePassword
@@ -181,6 +188,8 @@ async fn act(action: &Action, rooms: &Rooms, asked: Asked<'_>) -> Result<Answer,
         Action::DeleteBackup(id) => backups::delete(rooms, asked, *id).await,
         Action::LookUp => look_up(rooms, asked).await,
         Action::RenewCertificate => renew_certificate(rooms, asked).await,
+        Action::VerifyAudit => verify_audit(rooms, asked).await,
+        Action::SignAudit => sign_audit(rooms, asked).await,
         Action::RotateShareKey => rotate_share_key(rooms, asked).await,
         Action::RotateNodeKey => rotate_node_key(rooms, asked).await,
         Action::ResyncReplica => resync(rooms, asked),
@@ -223,6 +232,18 @@ async fn look_up(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     let (provider, user) = (field("provider"), field("user"));
     let found = rooms.desk.look_up(&asked.actor(), provider, user).await?;
     let page = pages::found(&found, rooms, asked.visit).await?;
+    Ok(html(StatusCode::OK, page))
+}
+
+async fn verify_audit(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let found = rooms.desk.verify_audit().await?;
+    let page = pages::audited(&Audited::Verified(&found), rooms, asked.visit).await?;
+    Ok(html(StatusCode::OK, page))
+}
+
+async fn sign_audit(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
+    let head = rooms.desk.audit_head().await?;
+    let page = pages::audited(&Audited::Head(&head), rooms, asked.visit).await?;
     Ok(html(StatusCode::OK, page))
 }
 

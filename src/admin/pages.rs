@@ -6,6 +6,7 @@
 //! changed in their places, so that nothing is said in two ways.
 
 mod account;
+mod audit;
 mod backups;
 mod certificates;
 mod chart;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+pub(super) use audit::Asked as Audited;
 pub(super) use entry::{EnrolmentView, LoginView, Problem, enrolment, login, paper_codes, problem};
 
 use super::PageError;
@@ -194,7 +196,7 @@ pub(super) async fn show(page: Page, rooms: &Rooms, visit: &Visit) -> Result<Htm
         Page::Account => account::show(rooms, visit),
         Page::Keys => keys::show(rooms, visit).await,
         Page::Settings => settings::show(rooms, visit).await,
-        Page::Audit => Err(PageError::NotFound),
+        Page::Audit => audited(&Audited::Entries, rooms, visit).await,
     }
 }
 
@@ -210,6 +212,15 @@ pub(super) async fn found(
     visit: &Visit,
 ) -> Result<Html, PageError> {
     shares::show(Some(found), rooms, visit).await
+}
+
+/// The page of the audit log with what else was asked of it.
+pub(super) async fn audited(
+    asked: &Audited<'_>,
+    rooms: &Rooms,
+    visit: &Visit,
+) -> Result<Html, PageError> {
+    audit::show(asked, rooms, visit).await
 }
 
 /// How a job stands. While it runs the page asks again by itself.

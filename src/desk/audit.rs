@@ -1,10 +1,12 @@
 //! What the node tells of its audit log.
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Desk, DeskError};
-use crate::audit::{Actor, AuditHealth, Entry, Query, Verification, Written};
+use crate::audit::{Actor, AuditHealth, Chain, Entry, Query, SignedHead, Verification, Written};
 use crate::clock::Timestamp;
+use crate::store::Keychain;
 
 /// How the audit log stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +119,55 @@ impl From<Verification> for AuditVerified {
     }
 }
 
+/// The newest entry of the audit log at a moment, signed with the node's key. Numbers and times apart, all of it is hex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditHead {
+    /// The node.
+    pub node: Uuid,
+    /// The number of the entry.
+    pub seq: i64,
+    /// Its keyed hash.
+    pub mac: String,
+    /// When it was signed.
+    pub at: String,
+    /// The node's public key at that time.
+    pub node_key: String,
+    /// Its ed25519 signature.
+    pub signature: String,
+}
+
+impl From<&SignedHead> for AuditHead {
+    fn from(signed: &SignedHead) -> Self {
+        Self {
+            node: signed.node,
+            seq: signed.link.seq,
+            mac: hex::encode(signed.link.mac),
+            at: signed.at.to_string(),
+            node_key: hex::encode(signed.node_key),
+            signature: hex::encode(signed.signature),
+        }
+    }
+}
+
 impl Desk {
+    /// The head of the audit log, signed: the secret's file is read for that, as by the command.
+    ///
+    /// # Errors
+    /// [`DeskError::Keys`], [`DeskError::Audit`].
+    pub async fn audit_head(&self) -> Result<AuditHead, DeskError> {
+        let (secret, now) = (self.secret()?, self.clock.now());
+        let store = (self.handles)().store;
+        store
+            .read(|connection| {
+                let keys = Keychain(connection).open(&secret, None)?;
+                let chain = Chain::new(&keys.ring);
+                let signed = chain.sign(connection, keys.node_id, &keys.node_key, now)?;
+                Ok(AuditHead::from(&signed))
+            })
+            .await
+    }
+
     /// Entries of the audit log, newest first. The next page is of those before the last one's number.
     ///
     /// # Errors

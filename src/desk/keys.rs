@@ -184,7 +184,7 @@ impl Desk {
         }
     }
 
-    fn secret(&self) -> Result<EncryptionSecret, KeychainError> {
+    pub(super) fn secret(&self) -> Result<EncryptionSecret, KeychainError> {
         let config = &self.facts.in_force.loaded().config;
         let (file, readable) = (&config.secret_file, config.allow_readable_secret);
         EncryptionSecret::from_file(file, readable).map_err(|error: CryptoError| error.into())

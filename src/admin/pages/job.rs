@@ -329,6 +329,11 @@ fn remarks(restored: &Restored, dry_run: bool) -> Vec<State> {
         );
         remarks.push(State::new(Tone::Idle, text));
     }
+    remarks.extend(restored.new_public_key.as_ref().map(|key| {
+        let be = if dry_run { "would be" } else { "is now" };
+        let text = format!("The node’s public key {be} {key}, and the network knows another one: tell it, or rotate the key.");
+        State::new(Tone::Warn, text)
+    }));
     remarks.extend(restored.safety_error.as_ref().map(|error| {
         let text = format!("The copy of the data until then could not be verified: {error}");
         State::new(Tone::Warn, text)

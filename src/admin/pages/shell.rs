@@ -30,7 +30,7 @@ const GROUPS: &[&[Page]] = &[
     &[Page::Overview],
     &[Page::Shares, Page::Backups, Page::Replication],
     &[Page::Keys, Page::Certificates],
-    &[Page::Logs],
+    &[Page::Logs, Page::Audit],
     &[Page::Settings, Page::Account],
 ];
 

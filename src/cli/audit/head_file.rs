@@ -3,36 +3,17 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::audit::{Link, SignedHead};
 use crate::clock::Timestamp;
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    node: Uuid,
-    seq: i64,
-    mac: String,
-    at: String,
-    node_key: String,
-    signature: String,
-}
+use crate::desk::AuditHead;
 
 /// The file of a head.
 ///
 /// # Errors
 /// None that a head can cause.
 pub(super) fn text(signed: &SignedHead) -> anyhow::Result<String> {
-    let file = File {
-        node: signed.node,
-        seq: signed.link.seq,
-        mac: hex::encode(signed.link.mac),
-        at: signed.at.to_string(),
-        node_key: hex::encode(signed.node_key),
-        signature: hex::encode(signed.signature),
-    };
+    let file = AuditHead::from(signed);
     Ok(serde_json::to_string_pretty(&file)? + "\n")
 }
 
@@ -51,7 +32,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<SignedHead> {
 }
 
 fn parse(text: &[u8]) -> anyhow::Result<SignedHead> {
-    let file: File = serde_json::from_slice(text)?;
+    let file: AuditHead = serde_json::from_slice(text)?;
     Ok(SignedHead {
         node: file.node,
         link: Link {
@@ -73,6 +54,8 @@ fn bytes<const N: usize>(name: &str, text: &str) -> anyhow::Result<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
