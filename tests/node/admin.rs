@@ -1,5 +1,6 @@
 //! The admin page over HTTP.
 
+mod browser;
 mod client;
 mod commands;
 mod entries;

@@ -1,7 +1,8 @@
 //! The admin page in a real browser: each page and each action, as people see and use them.
 
 mod access;
-mod backups;
+mod actions;
+
 mod chromium;
 mod pages;
 
@@ -9,11 +10,11 @@ use std::path::Path;
 
 use chromium::Browser;
 
-use crate::support::{Node, Setup, get_body, register_body, token};
+use crate::support::{Node, Setup, register_body, token};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// A node with a page, and some shares.
+/// A node with a page.
 fn setup(home: &Path) -> Setup {
     Setup::new(home)
         .env("KSNODE_TLS__MODE", "self-signed")
@@ -32,4 +33,20 @@ fn log_in(browser: &Browser) {
     browser.type_into("#password", PASSWORD);
     browser.click("button.primary");
     browser.wait_for("h1", "Overview");
+}
+
+/// Registers the two shares of a user, over the browser's own connection.
+#[track_caller]
+fn register(browser: &Browser, user: u64) {
+    let answer = browser.run_to_its_end(&format!(
+        "const done = arguments[arguments.length - 1];
+         fetch('/keyshare/v2/register', {{
+             method: 'POST',
+             headers: {{ 'authorization': 'Bearer {}', 'content-type': 'application/json' }},
+             body: JSON.stringify({}),
+         }}).then((answer) => answer.json()).then(done, (error) => done(String(error)));",
+        token(user),
+        register_body(user)
+    ));
+    assert_eq!(answer["success"], true, "{answer}");
 }

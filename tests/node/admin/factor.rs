@@ -16,7 +16,7 @@ fn made(home: &std::path::Path) -> (Setup, Node, String) {
 }
 
 /// The code of the app now.
-fn code(secret: &str) -> String {
+pub fn code(secret: &str) -> String {
     let secret = Secret::try_from_base32(secret.replace(' ', "")).unwrap();
     let totp = Builder::new().with_secret(secret).build().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();

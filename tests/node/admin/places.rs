@@ -19,7 +19,7 @@ fn networks_that_are_not_allowed_see_nothing_and_the_backup_calls_stay() {
         for path in [
             "/admin",
             "/admin/login",
-            "/admin/assets/style.css",
+            "/admin/assets/page.css",
             "/admin/absent",
         ] {
             let answer = client.get(path);

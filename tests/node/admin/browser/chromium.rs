@@ -117,6 +117,7 @@ impl Browser {
         };
         let id = browser.ask("POST", "", &capabilities)["sessionId"].clone();
         browser.session = format!("{url}/{}", id.as_str().unwrap());
+        browser.look(LOOKS[0], 900);
         browser
     }
 
@@ -149,14 +150,23 @@ impl Browser {
     /// Goes to a path of the site.
     #[track_caller]
     pub fn open(&self, path: &str) {
-        self.ask("POST", "/url", &json!({"url": format!("{}{path}", self.site)}));
+        self.ask(
+            "POST",
+            "/url",
+            &json!({"url": format!("{}{path}", self.site)}),
+        );
     }
 
     /// The path, with its query, that is shown.
     pub fn path(&self) -> String {
+        let url = self.url();
+        url.strip_prefix(&self.site).unwrap_or(&url).to_owned()
+    }
+
+    /// The whole address of it.
+    pub fn url(&self) -> String {
         let url = self.ask("GET", "/url", &Value::Null);
-        let url = url.as_str().unwrap();
-        url.strip_prefix(&self.site).unwrap_or(url).to_owned()
+        url.as_str().unwrap().to_owned()
     }
 
     /// The first element of a CSS selector, once there is one.
@@ -219,13 +229,21 @@ impl Browser {
     /// What a script returns. It runs beside the page, so that the page's own policy does not forbid it.
     #[track_caller]
     pub fn run(&self, script: &str) -> Value {
-        self.ask("POST", "/execute/sync", &json!({"script": script, "args": []}))
+        self.ask(
+            "POST",
+            "/execute/sync",
+            &json!({"script": script, "args": []}),
+        )
     }
 
     /// The same of a script that calls its last argument.
     #[track_caller]
     pub fn run_to_its_end(&self, script: &str) -> Value {
-        self.ask("POST", "/execute/async", &json!({"script": script, "args": []}))
+        self.ask(
+            "POST",
+            "/execute/async",
+            &json!({"script": script, "args": []}),
+        )
     }
 
     /// A command of the browser's own protocol.
