@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::disk::Disk;
 use crate::operator::{
-    backup, has_user, holds, inflate, listed, metric, name, names, open, printed, refused,
-    register, restore, said,
+    backup, has_user, holds, inflate, listed, metric, name, names, open, refused, register,
+    restore, said,
 };
 use crate::restore_candidates::TO_SCHEMA_2;
-use crate::support::{Node, Setup, register_body, token};
+use crate::support::{Node, Setup, register_body, token, wait_for};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -100,7 +100,10 @@ fn no_room_for_the_data() {
     register(&node, refused_user..=refused_user);
     backup(&setup);
     assert_eq!(node.get("/status").json()["is_db_backup_checked"], true);
-    printed(&setup.run(&["status"]));
+    // What could not be entered in the audit log is, a few seconds later, and until then that is told.
+    wait_for("all to be well", || {
+        setup.run(&["status"]).status.success().then_some(())
+    });
     restore(&setup, &path);
     holds(&node, 1..=3);
     assert!(!has_user(&node, 10));
