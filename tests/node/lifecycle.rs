@@ -245,9 +245,9 @@ fn assert_private(data: &Path, printed: &str) {
 fn the_first_start_needs_nothing_and_keeps_everything_private() {
     let home = tempfile::tempdir().unwrap();
     let (mut child, mut printed) = serve_in(home.path());
-    wait_for("the curl line", || {
+    wait_for("the last line", || {
         printed = std::fs::read_to_string(home.path().join("stdout")).unwrap();
-        printed.ends_with("/status\n").then_some(())
+        printed.ends_with("/admin\n").then_some(())
     });
     let data = home.path().join(".local/share/ksnode");
     assert_private(&data, &printed);
@@ -261,6 +261,9 @@ fn the_first_start_needs_nothing_and_keeps_everything_private() {
         .read_to_string()
         .unwrap();
     assert!(status.contains("\"is_db_connected\":true"), "{status}");
+    let page = after(&printed, "admin page: ").unwrap();
+    let login = agent().get(page).call().unwrap();
+    assert_eq!(login.status(), 200);
     let password = after(&printed, "admin password: ")
         .unwrap()
         .split(' ')
