@@ -347,6 +347,7 @@ impl Desk {
                 .ok()
                 .flatten()
                 .map(ResealingStatus::from),
+            write_error: handles.store.trouble(),
             database_bytes,
             log_bytes,
             backup: handles.backups.health().into(),

@@ -17,6 +17,7 @@ mod connection;
 mod error;
 mod export;
 mod files;
+mod flushes;
 mod folder;
 mod keychain;
 mod left;
@@ -44,6 +45,7 @@ pub use files::{
     beside, new_private_file, private_folder, replace_private_file, sync_folder,
     unnamed_private_file,
 };
+use flushes::Flushes;
 pub use folder::{FolderLock, Holder};
 pub use keychain::{Keychain, KeychainError, Lock, NodeKeyEntry, OpenKeys, RingRow, Unlocked};
 pub use left::{LeftChanges, LeftMarks};
@@ -149,12 +151,14 @@ impl Store {
         let shipping = replication
             .map(|on| Shipping::new(&connection, on.waits, clock.clone()))
             .transpose()?;
+        let flushes = Flushes::new(clock.clone());
         let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
         let writer = Writer::start(
             connection,
             &path,
             options.queue_length,
             readers.clone(),
+            flushes,
             metrics,
             shipping,
         )?;
@@ -261,6 +265,11 @@ impl Store {
     /// [`StoreError::Closed`], [`StoreError::Database`].
     pub async fn export(&self) -> Result<Export, StoreError> {
         self.exports.begin().await
+    }
+
+    /// Why no write is accepted although the database is open: a flush failed. `None` when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        self.writer.trouble()
     }
 
     /// Bytes of the database and of its write-ahead log on the disk.

@@ -27,9 +27,6 @@ pub fn private_folder(path: &Path) -> anyhow::Result<Made> {
     }
     let made = store::private_folder(path);
     made.with_context(|| format!("cannot make the folder {}", path.display()))?;
-    if let Some(parent) = path.parent() {
-        sync_folder(parent)?;
-    }
     Ok(Made::Created)
 }
 

@@ -243,6 +243,7 @@ mod tests {
             }],
             database_error: None,
             resealing: None,
+            write_error: None,
             database_bytes: 1 << 20,
             log_bytes: 0,
             backup: BackupHealth {
@@ -348,11 +349,13 @@ mod tests {
         let both = wrong(|node| {
             node.backup.damage = Some("page 7".into());
             node.database_error = Some("closed".into());
+            node.write_error = Some("no write is accepted".into());
         });
         assert_eq!(
             both,
             [
                 "the database does not answer: closed",
+                "no write is accepted",
                 "the database is damaged: page 7"
             ]
         );

@@ -248,6 +248,9 @@ pub struct NodeStatus {
     /// How far older shares are sealed under the newest share key; absent when all are.
     #[serde(default)]
     pub resealing: Option<ResealingStatus>,
+    /// Why no writes are accepted although the database answers.
+    #[serde(default)]
+    pub write_error: Option<String>,
     /// Bytes of the database's file.
     pub database_bytes: u64,
     /// Bytes of its write-ahead log.
@@ -328,6 +331,7 @@ impl NodeStatus {
         if let Some(error) = &self.database_error {
             problems.push(format!("the database does not answer: {error}"));
         }
+        problems.extend(self.write_error.clone());
         if let Some(damage) = &backup.damage {
             problems.push(format!("the database is damaged: {damage}"));
         }

@@ -254,6 +254,10 @@ impl From<StoreError> for ApiError {
             StoreError::ReplicaAway => Self::later(
                 "the node's second copy cannot be reached, and writes wait for it; try again (the write may have been stored)",
             ),
+            // As above.
+            StoreError::Unflushed => Self::later(
+                "the node's disk did not take a write, and nothing is stored until it does; try again in a moment",
+            ),
             error => {
                 tracing::error!(%error, "the database failed a request");
                 Self::internal()

@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 use super::connection::{BUSY_TIMEOUT, open_checkpointer};
+use super::flushes::Flushes;
 use super::readers::Readers;
 
 /// Pages written between two passive checkpoints: 8 MiB.
@@ -38,11 +39,16 @@ pub(super) struct Checkpointer {
     thread: JoinHandle<()>,
     next_passive: u64,
     next_reset: u64,
+    flushes: Flushes,
 }
 
 impl Checkpointer {
     /// Starts the thread of passive checkpoints and watches `writer`'s commits.
-    pub(super) fn start(writer: &Connection, path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        writer: &Connection,
+        path: &Path,
+        flushes: Flushes,
+    ) -> Result<Self, StoreError> {
         writer.wal_hook(Some(|_, pages| {
             LOG_PAGES.set(u64::try_from(pages).unwrap_or(0));
             Ok(())
@@ -50,11 +56,13 @@ impl Checkpointer {
         let connection = open_checkpointer(path)?;
         // One signal waits at most: it stands for all that was written since.
         let (wake, woken) = sync_channel(1);
+        let noted = flushes.clone();
         let thread = std::thread::Builder::new()
             .name("checkpoint".into())
             .spawn(move || {
                 while woken.recv().is_ok() {
                     if let Err(error) = checkpoint(&connection, "PASSIVE") {
+                        noted.note(&error);
                         tracing::warn!(%error, "the write-ahead log could not be folded in; it grows until that succeeds");
                     }
                 }
@@ -65,6 +73,7 @@ impl Checkpointer {
             thread,
             next_passive: PASSIVE_PAGES,
             next_reset: RESET_PAGES,
+            flushes,
         })
     }
 
@@ -101,12 +110,14 @@ impl Checkpointer {
     fn reset(&mut self, writer: &Connection, pages: u64) {
         let outcome = writer
             .busy_timeout(RESET_PATIENCE)
+            .map_err(StoreError::from)
             .and_then(|()| checkpoint(writer, "RESTART"))
-            .and_then(|done| writer.busy_timeout(BUSY_TIMEOUT).map(|()| done));
+            .and_then(|done| Ok(writer.busy_timeout(BUSY_TIMEOUT).map(|()| done)?));
         match outcome {
             Ok(true) => {}
             Ok(false) => self.next_reset = pages.saturating_add(RESET_PAGES),
             Err(error) => {
+                self.flushes.note(&error);
                 self.next_reset = pages.saturating_add(RESET_PAGES);
                 tracing::warn!(%error, pages, "the write-ahead log could not be started anew; it grows until that succeeds");
             }
@@ -115,8 +126,8 @@ impl Checkpointer {
 }
 
 /// Whether the checkpoint did all that its mode promises.
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
-    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
-        row.get(0).map(|busy: i64| busy == 0)
-    })
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool, StoreError> {
+    let sql = format!("PRAGMA wal_checkpoint({mode})");
+    let busy: i64 = connection.query_row(&sql, [], |row| row.get(0))?;
+    Ok(busy == 0)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::{Pulse, StoreError};
+use super::checkpoint::checkpoint;
+use super::{Pulse, StoreError, WRITE_AHEAD_LOG, beside};
 
 /// "KSND": marks a file as a ksnode database (SQLite file format, section 1.3, offset 68).
 pub const APPLICATION_ID: i32 = 0x4B53_4E44;
@@ -57,9 +58,44 @@ pub(super) fn open_writer(
             false
         }),
     )?;
+    fold_in(&connection, path)?;
     migrate(&mut connection, migrations)?;
     connection.progress_handler(0, None::<fn() -> bool>)?;
     Ok(connection)
+}
+
+/// Folds in, by flushes of this process, the log that another one left behind.
+///
+/// What SQLite finds in that log counts as committed, and it may never have been flushed: the process was killed between
+/// the writing and the flush, or the flush failed, and what the file shows is in the memory of the system alone. A client
+/// that asks again would be told that its share is known, which it takes for success, and a power cut would then take it
+/// away. That the log is empty is flushed as well: what a disk has kept of it may lack the end of what was folded in, and
+/// would lie over it.
+fn fold_in(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    match checkpoint(connection, "TRUNCATE") {
+        Ok(true) => {
+            let log = beside(path, WRITE_AHEAD_LOG);
+            let flushed = std::fs::File::open(&log).and_then(|file| file.sync_all());
+            flushed.map_err(|error| StoreError::io(&log, error))
+        }
+        Ok(false) => {
+            tracing::warn!(
+                "the log of the last run could be flushed and not folded in, because another program reads the database; it is folded in later"
+            );
+            Ok(())
+        }
+        // The first thing a checkpoint does is to flush the log.
+        Err(StoreError::Database(error))
+            if error.sqlite_error_code() == Some(ErrorCode::DiskFull) =>
+        {
+            tracing::warn!(
+                "the log of the last run could be flushed and not folded in, because the disk is full; make room"
+            );
+            Ok(())
+        }
+        Err(error) if error.is_of_flush() => Err(StoreError::Unflushed),
+        Err(error) => Err(error),
+    }
 }
 
 /// Brings a database to the newest schema.

@@ -77,6 +77,11 @@ pub enum StoreError {
     /// Writes are refused while the data is saved and replaced.
     #[error("a restore is under way, and nothing is written until it is done")]
     Paused,
+    /// A flush failed, and nothing is written until all acknowledged data was flushed anew.
+    #[error(
+        "the disk does not take flushes of the database, and nothing is written until it does; look at the disk (dmesg)"
+    )]
+    Unflushed,
     /// The replica does not have the write, or writes are refused without it.
     #[error("the replica is away, and writes are refused without it")]
     ReplicaAway,
@@ -98,6 +103,19 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether a flush failed, of the database, of its log or of the folder with their names, or may have: of a group that
+    /// SQLite undid by itself the reason is not known.
+    pub(super) fn is_of_flush(&self) -> bool {
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+        let error = match self {
+            Self::GroupUndone => return true,
+            Self::Database(error) => error,
+            _ => return false,
+        };
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        matches!(code, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC))
+    }
+
     /// An input or output error at `path`.
     pub fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {

@@ -10,12 +10,19 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-/// Sees to it that the folder exists; one that is made, with its parents, is private to its owner (0700).
+/// Sees to it that the folder exists; one that is made, with its parents, is private to its owner (0700), and its name and
+/// theirs are on the disk when this returns: a flushed file in a folder that a power cut takes away is no use.
 ///
 /// # Errors
 /// What the system says.
 pub fn private_folder(path: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let new = path.ancestors().take_while(|folder| !folder.exists());
+    let parents: Vec<&Path> = new.filter_map(Path::parent).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    parents.into_iter().try_for_each(|parent| match parent {
+        none if none.as_os_str().is_empty() => sync_folder(Path::new(".")),
+        parent => sync_folder(parent),
+    })
 }
 
 /// A new, empty file that only its owner reads (0600).

@@ -14,6 +14,8 @@ pub struct StoreMetrics {
     pub(super) batch: Histogram,
     pub(super) failures: Counter,
     pub(super) done: Counter,
+    /// 1 while nothing is written because a flush failed.
+    pub(super) refusing: Gauge<i64, AtomicI64>,
 }
 
 impl Default for StoreMetrics {
@@ -23,6 +25,7 @@ impl Default for StoreMetrics {
             batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0]),
             failures: Counter::default(),
             done: Counter::default(),
+            refusing: Gauge::default(),
         }
     }
 }
@@ -49,6 +52,11 @@ impl StoreMetrics {
             "store_writes",
             "Writes that were committed",
             self.done.clone(),
+        );
+        registry.register(
+            "store_writes_refused",
+            "Whether writes are refused because the disk did not take a flush",
+            self.refusing.clone(),
         );
     }
 

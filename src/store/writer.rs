@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::acknowledger::Acknowledger;
 use super::checkpoint::Checkpointer;
+use super::flushes::Flushes;
 use super::readers::Readers;
 use super::{ReplicaStanding, StoreError, StoreMetrics, Wait};
 use crate::clock::SharedClock;
@@ -26,6 +27,7 @@ pub(super) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
     length: usize,
     metrics: StoreMetrics,
+    flushes: Flushes,
     shipping: Option<Shipping>,
 }
 
@@ -106,25 +108,22 @@ impl Writer {
         path: &Path,
         length: usize,
         readers: Arc<Readers>,
+        flushes: Flushes,
         metrics: StoreMetrics,
         shipping: Option<Shipping>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(length);
-        let checkpointer = Checkpointer::start(&connection, path)?;
-        let seen = metrics.clone();
-        let ships = shipping.clone();
+        let work = Work {
+            checkpointer: Checkpointer::start(&connection, path, flushes.clone())?,
+            connection,
+            readers,
+            flushes: flushes.clone(),
+            metrics: metrics.clone(),
+            shipping: shipping.clone(),
+        };
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || {
-                run(
-                    connection,
-                    jobs,
-                    checkpointer,
-                    &readers,
-                    &seen,
-                    ships.as_ref(),
-                )
-            })
+            .spawn(move || work.run(jobs))
             .map_err(|error| StoreError::io(path, error))?;
         Ok(Self {
             queue: Mutex::new(Queue {
@@ -134,6 +133,7 @@ impl Writer {
             thread: Mutex::new(Some(thread)),
             length,
             metrics,
+            flushes,
             shipping,
         })
     }
@@ -153,6 +153,11 @@ impl Writer {
             ReplicaStanding::Away => acknowledger.away(),
             ReplicaStanding::Idle => acknowledger.idle(),
         }
+    }
+
+    /// Why nothing is written.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.flushes.trouble()
     }
 
     fn acknowledger(&self) -> Option<&Acknowledger> {
@@ -276,12 +281,10 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
         let outcome = match (self.outcome, committed) {
-            // Whatever it was, it may rest on changes that the replica does not have.
-            (_, Err(StoreError::ReplicaAway)) => Err(StoreError::ReplicaAway.into()),
-            (Some(Err(error)), _) => Err(error),
-            (Some(Ok(value)), Ok(())) => Ok(value),
-            // Done and undone, or not begun because the group was undone before.
-            (Some(Ok(_)) | None, Err(error)) => Err(error.into()),
+            // Whatever came of it may rest on what its neighbours wrote, which is undone, or which the replica does not
+            // have: "this key is known already" must not be said of a share that is nowhere.
+            (_, Err(error)) => Err(error.into()),
+            (Some(outcome), Ok(())) => outcome,
             // It panicked; its neighbours were committed.
             (None, Ok(())) => Err(StoreError::Panicked.into()),
         };
@@ -290,38 +293,44 @@ where
     }
 }
 
-fn run(
-    mut connection: Connection,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-    mut checkpointer: Checkpointer,
-    readers: &Readers,
-    metrics: &StoreMetrics,
-    shipping: Option<&Shipping>,
-) {
-    let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
-    while let Some(first) = jobs.blocking_recv() {
-        batch.push(first);
-        while batch.len() < BATCH {
-            let Ok(next) = jobs.try_recv() else { break };
-            batch.push(next);
+/// What the thread works with.
+struct Work {
+    connection: Connection,
+    checkpointer: Checkpointer,
+    readers: Arc<Readers>,
+    flushes: Flushes,
+    metrics: StoreMetrics,
+    shipping: Option<Shipping>,
+}
+
+impl Work {
+    fn run(mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH);
+        while let Some(first) = jobs.blocking_recv() {
+            batch.push(first);
+            while batch.len() < BATCH {
+                let Ok(next) = jobs.try_recv() else { break };
+                batch.push(next);
+            }
+            self.work(&mut batch);
         }
+        self.checkpointer.finish();
+        if let Err((_, error)) = self.connection.close() {
+            tracing::error!(%error, "the database did not close cleanly; committed writes are safe");
+        }
+    }
+
+    /// Commits the batch and answers it.
+    fn work(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
-        metrics.waiting.dec_by(i64::from(size));
-        metrics.batch.observe(f64::from(size));
-        let committed = commit(&mut connection, &mut batch);
-        match &committed {
-            Ok(()) => {
-                metrics.done.inc_by(u64::from(size));
-            }
-            Err(error) => {
-                metrics.failures.inc();
-                tracing::error!(%error, writes = size, "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
-            }
-        }
-        readers.committed();
-        match shipping {
+        self.metrics.waiting.dec_by(i64::from(size));
+        self.metrics.batch.observe(f64::from(size));
+        let trusted = self.make_good();
+        let committed = trusted.and_then(|()| self.commit(batch));
+        self.readers.committed();
+        match &self.shipping {
             Some(shipping) if committed.is_ok() => {
-                shipping.committed(&connection, batch.drain(..));
+                shipping.committed(&self.connection, batch.drain(..));
             }
             _ => {
                 for job in batch.drain(..) {
@@ -329,11 +338,32 @@ fn run(
                 }
             }
         }
-        checkpointer.after_commit(&connection, readers);
+        self.checkpointer
+            .after_commit(&self.connection, &self.readers);
+        // At once, so that one failure of a disk that is well again costs one group. What fails is told of in the log.
+        let _ = self.make_good();
     }
-    checkpointer.finish();
-    if let Err((_, error)) = connection.close() {
-        tracing::error!(%error, "the database did not close cleanly; committed writes are safe");
+
+    fn make_good(&self) -> Result<(), StoreError> {
+        let trusted = self.flushes.make_good(&self.connection, &self.readers);
+        self.metrics.refusing.set(i64::from(trusted.is_err()));
+        trusted
+    }
+
+    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let committed = commit(&mut self.connection, batch);
+        match &committed {
+            Ok(()) => {
+                let writes = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+                self.metrics.done.inc_by(writes);
+            }
+            Err(error) => {
+                self.metrics.failures.inc();
+                self.flushes.note(error);
+                tracing::error!(%error, writes = batch.len(), "a group of writes could not be committed and none was acknowledged; has the disk room, and is it well?");
+            }
+        }
+        committed
     }
 }
 

@@ -26,6 +26,9 @@ pub(super) fn look(case: &Case) -> Vec<Finding> {
         let what = format!("the database does not answer: {error}");
         findings.push(Finding::wrong(AREA, what).mend(log(case)));
     }
+    if let Some(error) = &node.write_error {
+        findings.push(Finding::wrong(AREA, error.clone()).mend("dmesg"));
+    }
     let logged = &node.logged;
     if logged.warnings.saturating_add(logged.errors) > 0 {
         let latest = logged.latest.as_deref().unwrap_or_default();

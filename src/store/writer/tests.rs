@@ -164,6 +164,94 @@ async fn a_group_that_sqlite_undoes_is_acknowledged_to_nobody() {
     assert_eq!(names(&store).await, ["three"]);
 }
 
+/// A client that asks twice within one commit: "this is known already" counts as success for it.
+#[tokio::test]
+async fn a_duplicate_of_what_was_not_committed_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    let release = hold(&store).await;
+    let dangling = |connection: &Connection| -> Result<(), StoreError> {
+        connection.execute("INSERT INTO part (item) VALUES (4711)", [])?;
+        Ok(())
+    };
+    let all = tokio::spawn({
+        let store = store.clone();
+        async move {
+            tokio::join!(
+                store.write(insert("one")),
+                store.write(insert("one")),
+                store.write(dangling)
+            )
+        }
+    });
+    while store.writer.metrics.waiting.get() < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    let (first, again, _) = all.await.unwrap();
+    let (first, again) = (first.unwrap_err(), again.unwrap_err());
+    assert!(!again.to_string().contains("UNIQUE"), "{again}");
+    assert_eq!(first.to_string(), again.to_string());
+    assert!(names(&store).await.is_empty());
+}
+
+/// What SQLite says when the disk did not take a flush.
+fn unflushed() -> StoreError {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+    rusqlite::Error::SqliteFailure(code, None).into()
+}
+
+#[tokio::test]
+async fn after_a_failed_flush_nothing_is_written_until_the_log_was_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder, 16);
+    store.write(insert("one")).await.unwrap();
+    // A snapshot that keeps the log from being copied whole.
+    let export = store.export().await.unwrap();
+    let count = |connection: &Connection| -> Result<i64, StoreError> {
+        Ok(connection.query_row("SELECT count(*) FROM item", [], |row| row.get(0))?)
+    };
+    assert_eq!(count(export.connection()).unwrap(), 1);
+    store.writer.flushes.note(&StoreError::Busy { waiting: 1 });
+    assert_eq!(store.trouble(), None);
+    store.write(insert("two")).await.unwrap();
+
+    store.writer.flushes.note(&unflushed());
+    let told = store.trouble().unwrap();
+    assert!(told.contains("did not take a flush"), "{told}");
+    for name in ["three", "four"] {
+        let refused = store.write(insert(name)).await;
+        assert!(matches!(refused, Err(StoreError::Unflushed)), "{refused:?}");
+    }
+    assert_eq!(store.writer.metrics.refusing.get(), 1);
+    assert_eq!(names(&store).await, ["one", "two"]);
+
+    drop(export);
+    while let Err(refused) = store.write(insert("three")).await {
+        assert!(matches!(refused, StoreError::Unflushed), "{refused:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(store.trouble(), None);
+    assert_eq!(store.writer.metrics.refusing.get(), 0);
+    assert_eq!(names(&store).await, ["one", "three", "two"]);
+}
+
+/// The log of a process that was killed may never have been flushed.
+#[tokio::test]
+async fn the_log_that_a_killed_process_left_is_folded_in_before_anything_is_answered() {
+    let killed = tempfile::tempdir().unwrap();
+    let store = open(&killed, 16);
+    store.write(insert("one")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["ksnode.db", "ksnode.db-wal"] {
+        std::fs::copy(killed.path().join(name), folder.path().join(name)).unwrap();
+    }
+    let again = open(&folder, 16);
+    let log = folder.path().join("ksnode.db-wal").metadata().unwrap();
+    assert_eq!(log.len(), 0);
+    assert_eq!(names(&again).await, ["one"]);
+}
+
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let folder = tempfile::tempdir().unwrap();
