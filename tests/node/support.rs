@@ -127,6 +127,16 @@ impl Setup {
         self.start_through(r#"trap "" XFSZ; exec "$0" "$@""#)
     }
 
+    /// The same under strace with these options.
+    pub fn start_traced(&self, options: &str) -> Node {
+        self.start_through(&traced(options))
+    }
+
+    /// Runs another command under strace with these options, to its end.
+    pub fn run_traced(&self, options: &str, arguments: &[&str]) -> Output {
+        self.through(&traced(options), arguments).output().unwrap()
+    }
+
     /// The same as a user who is bound by the modes of files, as root is not.
     pub fn start_bound_by_modes(&self) -> Node {
         if rustix::process::geteuid().is_root() {
@@ -140,23 +150,24 @@ impl Setup {
 
     /// The same after a line of shell, which ends with `exec "$0" "$@"`, and with these as its standard input and error.
     pub fn start_with(&self, script: &str, stdin: OwnedFd, stderr: OwnedFd) -> Node {
-        let mut shell = self.through(script);
+        let mut shell = self.through(script, &["serve"]);
         shell.stdin(stdin);
         self.start_logging_to(shell, stderr.into())
     }
 
-    fn start_through(&self, script: &str) -> Node {
-        self.start_as(self.through(script))
+    /// The same after lines of shell, which end with `exec "$0" "$@"`.
+    pub fn start_through(&self, script: &str) -> Node {
+        self.start_as(self.through(script, &["serve"]))
     }
 
-    fn through(&self, script: &str) -> Command {
-        let serve = self.command();
+    fn through(&self, script: &str, arguments: &[&str]) -> Command {
+        let command = self.command();
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", script]);
-        shell.arg(serve.get_program()).args(serve.get_args());
-        shell.arg("serve").env_clear().current_dir(&self.home);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.args(arguments).env_clear().current_dir(&self.home);
         shell.envs(
-            serve
+            command
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
@@ -258,6 +269,11 @@ impl Setup {
             stderr,
         }
     }
+}
+
+/// The line of shell that runs a program under strace. The program is the shell's process, and strace its grandchild.
+fn traced(options: &str) -> String {
+    format!(r#"exec strace -D -f {options} "$0" "$@""#)
 }
 
 /// A connection of the test's own to the database of the node whose home is `home`.
