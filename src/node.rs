@@ -1,4 +1,4 @@
-//! A running node: built from a [`Config`], owning its tasks and its end.
+//! A running node: built from a [`crate::config::Config`], owning its tasks and its end.
 //!
 //! Everything is opened before anything is served: a node that answers has its database, its keys and its
 //! ports. At the end the order is turned round: no new connections, requests under way finish within the deadline,

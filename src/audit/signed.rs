@@ -51,7 +51,7 @@ impl Chain {
     /// The newest entry, signed with the node's key.
     ///
     /// # Errors
-    /// [`AuditError::NoHead`]; [`StoreError`].
+    /// [`AuditError::NoHead`]; [`crate::store::StoreError`].
     pub fn sign(
         &self,
         connection: &Connection,
