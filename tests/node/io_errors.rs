@@ -125,8 +125,6 @@ fn a_log_that_cannot_be_written_is_refused_and_survived() {
     assert_sound(&setup.data("ksnode.db"), 13);
 }
 
-/// The backup is refused, nothing is left of it, everybody is told, and the node goes on.
-#[track_caller]
 #[test]
 fn a_secret_that_is_not_flushed_or_not_named_is_none() {
     let home = tempfile::tempdir().unwrap();
