@@ -236,3 +236,91 @@ pub(super) fn job_values(job: &JobFacts, visit: &Visit) -> Result<Value, PageErr
 fn for_script(page: Html, visit: &Visit) -> Value {
     json!({ "page": page.0, "now": visit.now.to_string() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    fn files(folder: &str) -> Vec<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    fn texts(folder: &str) -> Vec<(PathBuf, String)> {
+        let read = |file: PathBuf| {
+            let text = std::fs::read_to_string(&file).unwrap();
+            (file, text)
+        };
+        files(folder).into_iter().map(read).collect()
+    }
+
+    /// What stands between `before` and the next quotation mark, each time.
+    fn named<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+        let found = text.split(before).skip(1);
+        found.map(|rest| rest.split('"').next().unwrap()).collect()
+    }
+
+    #[test]
+    fn templates_keep_to_the_policy_that_forbids_what_stands_in_a_page() {
+        for (file, text) in texts("assets/templates") {
+            for forbidden in [
+                " style=",
+                "<style",
+                "<script>",
+                " onclick=",
+                " onload=",
+                "javascript:",
+                "http:",
+                "https:",
+            ] {
+                assert!(!text.contains(forbidden), "{}: {forbidden}", file.display());
+            }
+            let raw = text.contains("|safe");
+            assert_eq!(raw, file.ends_with("enrolment.html"), "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn templates_name_assets_that_there_are() {
+        for (file, text) in texts("assets/templates") {
+            for name in named(&text, "assets::url(\"") {
+                let url = crate::admin::assets::url(name);
+                assert!(
+                    url.starts_with("/admin/assets/"),
+                    "{}: {name}",
+                    file.display()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_icon_is_there_and_used() {
+        let icons: BTreeSet<String> = files("assets/icons")
+            .iter()
+            .map(|file| file.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let templates = texts("assets/templates");
+        for (file, text) in &templates {
+            for name in named(text, "parts::icon(\"") {
+                assert!(icons.contains(name), "{}: {name}", file.display());
+            }
+        }
+        let sources = texts("src/admin/pages").into_iter();
+        let all: String = templates
+            .into_iter()
+            .chain(sources)
+            .map(|(_, text)| text)
+            .chain([include_str!("pages.rs").to_owned()])
+            .collect();
+        for icon in icons {
+            let used = [format!("\"{icon}\""), format!("#{icon}\"")];
+            assert!(
+                used.iter().any(|used| all.contains(used)),
+                "{icon} is not used"
+            );
+        }
+    }
+}

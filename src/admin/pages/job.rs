@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::backups::{file_name, seconds};
 use super::overview::sentence;
-use super::parts::{Fact, Moment, State, Tone, grouped};
+use super::parts::{Fact, Moment, State, Tone, counted, grouped};
 use super::shell::Shell;
 use super::{Html, Page, PageError, Visit};
 use crate::admin::jobs::{JobFacts, Outcome};
@@ -254,11 +254,11 @@ fn verified(file: &VerifiedFile, now: Timestamp) -> Vec<Fact> {
 }
 
 fn holding(counts: &Counts) -> String {
-    format!(
-        "{} users, {} key shares",
-        grouped(counts.users),
-        grouped(counts.shares)
-    )
+    let (users, shares) = (
+        counted(counts.users, "user"),
+        counted(counts.shares, "key share"),
+    );
+    format!("{users}, {shares}")
 }
 
 fn restored(restored: &Restored) -> Vec<Fact> {

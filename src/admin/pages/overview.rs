@@ -27,8 +27,6 @@ struct Overview {
     growth: Option<Chart>,
     database: Database,
     disks: Vec<Disk>,
-    /// Beside the shares.
-    first_cards: Vec<Card>,
     cards: Vec<Card>,
     logged: State,
     warnings: Vec<Line>,
@@ -95,8 +93,9 @@ pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError
             log: size(node.log_bytes),
         },
         disks: node.disks.iter().map(disk).collect(),
-        first_cards: vec![backup(&node, visit.now), certificate(&node, visit.now)],
         cards: vec![
+            backup(&node, visit.now),
+            certificate(&node, visit.now),
             replica(&node),
             telemetry(&node, visit.now),
             place(&node, visit.now),
@@ -129,23 +128,26 @@ fn standing(node: &NodeStatus) -> Standing {
 
 /// Each problem, with the page that is about it.
 fn troubles(node: &NodeStatus) -> Vec<Trouble> {
-    let page_of = |text: &str| {
-        [
-            ("backup", Page::Backups),
-            ("certificate", Page::Certificates),
-            ("replica", Page::Replication),
-            ("audit", Page::Audit),
-            ("database", Page::Logs),
-        ]
-        .into_iter()
-        .find(|(word, _)| text.contains(word))
-        .map(|(_, page)| page)
-    };
     let trouble = |text: String| Trouble {
         page: page_of(&text),
         text: sentence(&text),
     };
     node.problems().into_iter().map(trouble).collect()
+}
+
+/// The page of what a problem names first; what it names later may be a path.
+fn page_of(problem: &str) -> Option<Page> {
+    let named = [
+        ("backup", Page::Backups),
+        ("certificate", Page::Certificates),
+        ("replica", Page::Replication),
+        ("audit", Page::Audit),
+        ("database", Page::Logs),
+    ];
+    let found = named
+        .into_iter()
+        .filter_map(|(word, page)| Some((problem.find(word)?, page)));
+    found.min_by_key(|(at, _)| *at).map(|(_, page)| page)
 }
 
 /// A text of the desk as a sentence of its own.
@@ -379,4 +381,50 @@ fn place(node: &NodeStatus, now: Timestamp) -> Card {
 /// A moment of the desk, where there is one.
 pub(super) fn moment(told: Option<&String>, now: Timestamp) -> Option<Moment> {
     told.map(|told| Moment::told(told, now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_leads_to_the_page_that_is_about_it() {
+        for (problem, page) in [
+            (
+                "the newest backup failed: /var/backups/ksnode: no room",
+                Some(Page::Backups),
+            ),
+            ("the database is damaged: page 7", Some(Page::Logs)),
+            (
+                "the replica is away and lacks 3 changes: the database system is starting up",
+                Some(Page::Replication),
+            ),
+            (
+                "the certificate has expired (2026-11-19T03:00:00.000Z)",
+                Some(Page::Certificates),
+            ),
+            (
+                "the audit log is not whole (see `ksnode audit verify`): entry 6 was removed",
+                Some(Page::Audit),
+            ),
+            (
+                "the last report to the network's monitor was not delivered: no route",
+                None,
+            ),
+        ] {
+            assert_eq!(page_of(problem), page, "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_text_becomes_a_sentence() {
+        for (text, told) in [
+            ("no room", "No room."),
+            ("Is it?", "Is it?"),
+            ("", "."),
+            ("über alles.", "Über alles."),
+        ] {
+            assert_eq!(sentence(text), told);
+        }
+    }
 }

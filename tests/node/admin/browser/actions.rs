@@ -21,7 +21,7 @@ fn a_backup_is_made_verified_given_away_and_deleted() {
     register(&browser, 1);
     back_up(&browser);
     look_over(&browser, "backup-made");
-    assert!(browser.text("#live-job").contains("1 users, 2 key shares"));
+    assert!(browser.text("#live-job").contains("1 user, 2 key shares"));
     back_up(&browser);
     browser.open("/admin/backups");
     look_over(&browser, "backups-two");
