@@ -150,18 +150,22 @@ fn page_of(problem: &str) -> Option<Page> {
     found.min_by_key(|(at, _)| *at).map(|(_, page)| page)
 }
 
-/// A text of the desk as a sentence of its own.
+/// A text of the desk as a sentence of its own. A key of the configuration at its beginning stays as it is written.
 pub(super) fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_uppercase().to_string());
     let end = if text.ends_with(['.', '!', '?']) {
         ""
     } else {
         "."
     };
-    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
+    let key = text
+        .split(' ')
+        .next()
+        .is_some_and(|word| word.contains('.'));
+    let mut letters = text.chars();
+    match letters.next().filter(|_| !key) {
+        Some(first) => format!("{}{}{end}", first.to_uppercase(), letters.as_str()),
+        None => format!("{text}{end}"),
+    }
 }
 
 fn figures(node: &NodeStatus, traffic: &Summary, grown: &[SharesOn]) -> Vec<Figure> {
@@ -422,6 +426,7 @@ mod tests {
             ("no room", "No room."),
             ("Is it?", "Is it?"),
             ("", "."),
+            ("backup.after failed", "backup.after failed."),
             ("über alles.", "Über alles."),
         ] {
             assert_eq!(sentence(text), told);

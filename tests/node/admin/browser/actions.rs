@@ -167,3 +167,45 @@ fn the_audit_log_is_searched_verified_and_signed() {
     browser.wait_for("section pre", "signature");
     look_over(&browser, "audit-signed");
 }
+
+#[test]
+fn what_is_wrong_is_said_first_of_all() {
+    let home = tempfile::tempdir().unwrap();
+    let node = setup(home.path())
+        .env(
+            "KSNODE_BACKUP__AFTER",
+            "echo no way to the other site; exit 3",
+        )
+        .start();
+    let browser = logged_in(home.path(), &node);
+    back_up(&browser);
+    browser.open("/admin");
+    browser.wait_for("#live-standing", "One thing is wrong.");
+    browser.wait_for("#live-standing", "no way to the other site");
+    browser.wait_for("#live-warnings", "backup.after failed");
+    look_over(&browser, "overview-wrong");
+    browser.click("#live-standing a");
+    browser.wait_for("h1", "Backups");
+    browser.wait_for("#live-history", "backup.after failed");
+}
+
+#[test]
+fn what_a_restart_would_change_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let node = setup(home.path())
+        .config("[backup]\nkeep_days = 7\n")
+        .start();
+    let browser = logged_in(home.path(), &node);
+    browser.open("/admin/settings");
+    assert!(!browser.text("main").contains("A restart would change"));
+    let file = home.path().join("ksnode.toml");
+    std::fs::write(&file, "[backup]\nkeep_days = 14\n").unwrap();
+    browser.open("/admin/settings");
+    let changes = browser.text("section[aria-labelledby='changes'] tbody");
+    assert_eq!(changes, "backup.keep_days 7 14");
+    look_over(&browser, "settings-changed");
+    std::fs::write(&file, "[backup]\nkeep_days = \"a week\"\n").unwrap();
+    browser.open("/admin/settings");
+    browser.wait_for(".notice.bad", "The node would not start again");
+    browser.shoot("settings-wrong", LOOKS[0]);
+}
