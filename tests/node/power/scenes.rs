@@ -101,10 +101,11 @@ fn registers() -> Record {
 fn registers_survive_a_power_cut() {
     let record = Record::again("registers").unwrap_or_else(registers);
     judge_registers(&record);
-    // The same with a log whose flushes do nothing: that it is found shows that the rest can fail.
+    // The same with a log whose flushes do nothing: that it is found, as lost users or as damage, shows that the rest can fail.
     let judge = |holding: &Holding, moment| holds_acknowledged(&record, holding, moment);
     let found = first_failure(&record, 60, 1, Some("-wal"), &judge);
-    assert!(found.is_some_and(|found| found.contains("lost")));
+    println!("with a log whose flushes do nothing: {found:?}");
+    assert!(found.is_some());
 }
 
 /// Flushes that fail, each thread's fifteenth and every thirtieth after it: the log is thrown away then, and begun anew. Then
