@@ -169,13 +169,18 @@ impl Browser {
         url.as_str().unwrap().to_owned()
     }
 
-    /// The first element of a CSS selector, once there is one.
+    /// Asks something of the first element of a CSS selector, once there is one. A page that comes while it is asked is waited
+    /// for: the element has to be found again there.
     #[track_caller]
-    fn element(&self, selector: &str) -> String {
+    fn element(&self, selector: &str, method: &str, what: &str, body: &Value) -> Value {
         let query = json!({"using": "css selector", "value": selector});
         wait_for(selector, || {
             let found = self.try_to("POST", "/element", &query).ok()?;
-            Some(found[ELEMENT].as_str()?.to_owned())
+            let path = format!("/element/{}/{what}", found[ELEMENT].as_str()?);
+            match self.try_to(method, &path, body) {
+                Err(error) if error["error"] == "stale element reference" => None,
+                done => Some(done.unwrap_or_else(|error| panic!("{what} of {selector}: {error}"))),
+            }
         })
     }
 
@@ -188,14 +193,12 @@ impl Browser {
 
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let path = format!("/element/{}/click", self.element(selector));
-        self.ask("POST", &path, &json!({}));
+        self.element(selector, "POST", "click", &json!({}));
     }
 
     #[track_caller]
     pub fn type_into(&self, selector: &str, text: &str) {
-        let path = format!("/element/{}/value", self.element(selector));
-        self.ask("POST", &path, &json!({"text": text}));
+        self.element(selector, "POST", "value", &json!({"text": text}));
     }
 
     /// Presses keys wherever the focus is.
@@ -208,8 +211,7 @@ impl Browser {
     /// What people see of an element.
     #[track_caller]
     pub fn text(&self, selector: &str) -> String {
-        let path = format!("/element/{}/text", self.element(selector));
-        let text = self.ask("GET", &path, &Value::Null);
+        let text = self.element(selector, "GET", "text", &Value::Null);
         text.as_str().unwrap().to_owned()
     }
 
