@@ -338,6 +338,16 @@ mod tests {
         Administrator::new(config, ManualClock::shared()).unwrap()
     }
 
+    /// A data folder with the password `made`, which lies there in clear too.
+    fn made() -> (tempfile::TempDir, PathBuf) {
+        let data = tempfile::tempdir().unwrap();
+        let hash = PasswordHash::new("made").unwrap();
+        std::fs::write(data.path().join(HASH_FILE), format!("{hash}\n")).unwrap();
+        let first = data.path().join(FIRST_PASSWORD_FILE);
+        std::fs::write(&first, "made\n").unwrap();
+        (data, first)
+    }
+
     #[tokio::test]
     async fn only_the_configured_password_is_right() {
         let data = tempfile::tempdir().unwrap();
@@ -360,11 +370,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_right_use_removes_what_lies_in_clear() {
-        let data = tempfile::tempdir().unwrap();
-        let hash = PasswordHash::new("made").unwrap();
-        std::fs::write(data.path().join(HASH_FILE), format!("{hash}\n")).unwrap();
-        let first = data.path().join(FIRST_PASSWORD_FILE);
-        std::fs::write(&first, "made\n").unwrap();
+        let (data, first) = made();
         let administrator = administrator(&config(data.path()));
         for wrong in ["", "made\n", "Made"] {
             assert!(!is(&administrator, wrong).await, "{wrong}");
@@ -376,11 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_password_takes_the_place_of_the_old_one() {
-        let data = tempfile::tempdir().unwrap();
-        let hash = PasswordHash::new("made").unwrap();
-        std::fs::write(data.path().join(HASH_FILE), format!("{hash}\n")).unwrap();
-        let first = data.path().join(FIRST_PASSWORD_FILE);
-        std::fs::write(&first, "made\n").unwrap();
+        let (data, first) = made();
         let administrator = administrator(&config(data.path()));
         let change = |new: &str| administrator.change(Zeroizing::new(new.to_owned()));
         assert!(matches!(
