@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::operator::{
     backup, document, has_user, holds, metric, open, printed, refused, register, restore, said,
 };
+use crate::restore_candidates::TO_SCHEMA_2;
 use crate::support::{Node, Setup, register_body, token, wait_for};
 
 const PASSWORD: &str = "correct horse";
@@ -196,6 +197,109 @@ fn an_older_database_that_was_put_back_is_found_by_a_head_alone() {
     );
     std::fs::write(&file, "{}").unwrap();
     refused(&setup.run(&with_head), 1, &["is no head"]);
+}
+
+#[test]
+fn a_migration_is_an_entry() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    stop(setup.start());
+    open(&setup).execute_batch(TO_SCHEMA_2).unwrap();
+    stop(setup.start());
+    assert_eq!(actions(&setup), ["migrate done", "start done", "stop done"]);
+    let entry = newest(&setup, "migrate");
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(detail.contains("from schema 2 to "), "{detail}");
+    is_whole(&setup);
+}
+
+/// What stands in the database is what the node wrote, in its order, or it is told: rows that are gone, rows that say
+/// something else, rows in another one's place, rows that were added.
+#[test]
+fn whatever_is_done_to_its_rows_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    stop(setup.start());
+    stop(setup.start());
+    let path = setup.data("ksnode.db");
+    let untouched = std::fs::read(&path).unwrap();
+    for (sql, found) in [
+        ("DELETE FROM audit WHERE seq = 2", "entry 2 was removed"),
+        ("DELETE FROM audit WHERE seq = 5", "entry 5 was removed"),
+        (
+            "UPDATE audit SET at = at - 60000 WHERE seq = 3",
+            "entry 3 was changed",
+        ),
+        (
+            "UPDATE audit SET actor = 'command', actor_detail = '0' WHERE seq = 4",
+            "entry 4 was changed",
+        ),
+        (
+            "UPDATE audit SET seq = 100 WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 3;
+             UPDATE audit SET seq = 3 WHERE seq = 100",
+            "entry 2 was changed, or stands where another one was written",
+        ),
+        (
+            "INSERT INTO audit SELECT 6, at, actor, actor_detail, action, outcome, detail, key_version, mac
+             FROM audit WHERE seq = 5",
+            "entry 6 was",
+        ),
+    ] {
+        std::fs::write(&path, &untouched).unwrap();
+        is_whole(&setup);
+        open(&setup).execute_batch(sql).unwrap();
+        let verdict = verify(&setup);
+        let text = String::from_utf8(verdict.stdout).unwrap();
+        assert_eq!(verdict.status.code(), Some(1), "{sql}: {text}");
+        assert!(text.contains(&format!("WRONG: {found}")), "{sql}: {text}");
+    }
+}
+
+/// A row whose transaction is rolled back takes its effect along: they are one.
+#[test]
+fn what_changes_the_database_and_its_entry_are_one_transaction() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    let versions = |setup: &Setup| -> i64 {
+        let sql = "SELECT (SELECT count(*) FROM key_ring) + (SELECT count(*) FROM node_key)";
+        open(setup).query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let ring = |setup: &Setup| -> Vec<Vec<u8>> {
+        let database = open(setup);
+        let mut rows = database
+            .prepare("SELECT wrapped FROM key_ring ORDER BY purpose, version")
+            .unwrap();
+        let rows = rows.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    stop(setup.start());
+    let (keys, wrapped) = (versions(&setup), ring(&setup));
+    let changes: [&[&str]; 3] = [
+        &["key", "rotate", "share"],
+        &["key", "rotate", "node"],
+        &["secret", "change"],
+    ];
+    open(&setup)
+        .execute_batch(
+            "CREATE TRIGGER undone AFTER INSERT ON audit WHEN new.action LIKE '%-rotate' OR new.action = 'secret-change'
+             BEGIN SELECT raise(ROLLBACK, 'undone'); END",
+        )
+        .unwrap();
+    for change in changes {
+        let refused = setup.run(change);
+        assert!(!refused.status.success(), "{}", said(&refused));
+        assert_eq!(
+            (versions(&setup), ring(&setup)),
+            (keys, wrapped.clone()),
+            "{change:?}"
+        );
+    }
+    open(&setup).execute_batch("DROP TRIGGER undone").unwrap();
+    for change in changes {
+        printed(&setup.run(change));
+    }
+    assert_eq!(versions(&setup), keys + 2);
+    is_whole(&setup);
 }
 
 #[test]
