@@ -3,6 +3,7 @@
 mod browser;
 mod client;
 mod commands;
+mod download;
 mod entries;
 mod factor;
 mod forgery;

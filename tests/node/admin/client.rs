@@ -52,11 +52,16 @@ impl Client {
     }
 
     pub fn get(&self, path: &str) -> Answer {
+        Answer::from(self.open(path))
+    }
+
+    /// The same, and its body is not read yet.
+    pub fn open(&self, path: &str) -> ureq::http::Response<ureq::Body> {
         let mut request = agent().get(format!("{}{path}", self.base));
         for (name, value) in self.all_headers() {
             request = request.header(name, value);
         }
-        Answer::from(request.call().unwrap())
+        request.call().unwrap()
     }
 
     /// Sends a form with the session's token.
