@@ -41,23 +41,29 @@ fn many_wrong_ones_slow_down_strangers_and_not_the_administrator() {
     let node = setup(home.path())
         .env("KSNODE_SERVER__TRUSTED_PROXIES", "127.0.0.1")
         .start();
-    let took = |address: &str, password: &str| {
+    let took = &|address: &str, password: &str| {
         let begun = Instant::now();
         let status = from(&node, address).login(password, "").status;
         (status, begun.elapsed())
     };
     assert_eq!(took("10.9.9.9", PASSWORD).0, 303);
-    for last in 0..12 {
-        assert_eq!(took(&format!("10.0.0.{last}"), "wrong").0, 403);
-    }
-    // The longest wait but one.
+    // At once, so that none is forgotten before the last one on a slow machine.
+    std::thread::scope(|scope| {
+        for last in 0..14 {
+            scope.spawn(move || assert_eq!(took(&format!("10.0.0.{last}"), "wrong").0, 403));
+        }
+    });
+    // The longest wait, or the one before it when some time has passed.
     let (status, stranger) = took("10.0.1.1", PASSWORD);
     assert!(
         status == 303 && stranger >= Duration::from_secs(2),
         "{status} {stranger:?}"
     );
-    let (status, known) = took("10.9.9.9", PASSWORD);
-    assert!(status == 303 && known < stranger, "{status} {known:?}");
+    // What a machine does beside may slow down this one or that.
+    let known = [(); 3].map(|()| took("10.9.9.9", PASSWORD));
+    assert!(known.iter().all(|(status, _)| *status == 303));
+    let known = known.iter().map(|(_, time)| *time).min().unwrap();
+    assert!(known < stranger, "{known:?} {stranger:?}");
 }
 
 #[test]
