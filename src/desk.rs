@@ -198,6 +198,14 @@ impl Desk {
         Ok(BackupEntry::all(records.map_err(BackupError::from)?))
     }
 
+    /// When the next backup is made by itself; absent where there are no regular ones.
+    ///
+    /// # Errors
+    /// [`DeskError::Store`].
+    pub async fn next_backup(&self) -> Result<Option<Timestamp>, DeskError> {
+        Ok((self.handles)().backups.next_due().await?)
+    }
+
     /// Makes a backup and verifies it.
     ///
     /// # Errors

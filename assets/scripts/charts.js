@@ -68,7 +68,8 @@ function draw(figure) {
     height: plot.clientHeight,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    padding: [8, 4, 0, 0],
+    // Room for the half of the last moment that stands over the edge.
+    padding: [8, 26, 0, 0],
     scales: { x: { time: true }, y: fromZero ? { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } : {} },
     axes: [
       { stroke: ink, font, grid: { show: false }, ticks: { show: false }, size: 26, values: (_, values) => clock(values) },

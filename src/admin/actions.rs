@@ -170,7 +170,8 @@ pub(super) async fn run(
     };
     match done {
         Err(PageError::Refused(said) | PageError::Invalid(said)) => {
-            rooms.sessions.leave(&asked.visit.session, Flash::bad(said));
+            let flash = Flash::bad(pages::sentence(&said));
+            rooms.sessions.leave(&asked.visit.session, flash);
             Ok(see_other(action.page().path()))
         }
         done => done,
@@ -249,10 +250,17 @@ async fn sign_audit(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError
 
 async fn renew_certificate(rooms: &Rooms, asked: Asked<'_>) -> Result<Answer, PageError> {
     let renewal = rooms.desk.renew_certificate(&asked.actor()).await?;
+    let in_order = renewal.certificate.problems().next().is_none();
     let text = match renewal.certificate.source.as_str() {
+        "acme" if in_order => {
+            "The certificate is in order, and the authority is asked when it is due."
+        }
         "files" if renewal.in_time => "The files were read again; what came of it is below.",
         "files" => "The files are being read; their disk is slow to answer.",
-        _ => "The authority is being asked; what comes of it will be below.",
+        "self-signed" => "The node’s own certificate is made anew by itself when it is due.",
+        _ => {
+            "The authority is asked, a minute after the last attempt at the earliest; what comes of it will be below."
+        }
     };
     Ok(say(rooms, asked, Page::Certificates, text))
 }

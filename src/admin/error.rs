@@ -4,18 +4,39 @@ use std::net::IpAddr;
 
 use http::StatusCode;
 
+use super::route::{LOGIN, ROOT};
 use crate::backup::BackupError;
 use crate::crypto::CryptoError;
 use crate::desk::DeskError;
+
+/// The way on that is open to whoever is logged in, and leads to the login otherwise.
+pub(super) const TO_THE_OVERVIEW: (&str, &str) = ("To the overview", ROOT);
+
+/// The title of a refusal that comes before the page: limits, and what is no request that could be read.
+pub(super) fn title_of_refusal(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => "Too many attempts",
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            "That is more than is taken"
+        }
+        StatusCode::REQUEST_TIMEOUT => "That took too long",
+        _ => "This was not understood",
+    }
+}
 
 /// Why a request is not answered as it was asked. The text is what the administrator reads.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PageError {
     /// No page, action, job or backup has this path.
-    #[error("There is nothing at this address.")]
+    #[error(
+        "There is nothing at this address. It may be mistyped, or what stood here is gone: a job is known until newer ones \
+         take its place, a backup until it is deleted."
+    )]
     NotFound,
     /// The path has other methods.
-    #[error("This address answers {0}.")]
+    #[error(
+        "This address answers {0} and nothing else. Open the page that it belongs to, and use what is there."
+    )]
     Method(&'static str),
     /// The address is on no list.
     #[error(
@@ -31,7 +52,9 @@ pub(super) enum PageError {
     )]
     Clear,
     /// There is no session, or no more.
-    #[error("You are not logged in, or your session has ended.")]
+    #[error(
+        "Your session has ended, or there was none. Nothing was done: log in, and do it again."
+    )]
     NoSession,
     /// The form was not sent by a page of ours.
     #[error("{0}")]
@@ -46,7 +69,7 @@ pub(super) enum PageError {
     #[error("{0}")]
     Later(&'static str),
     /// Trouble inside the node; the log has the reason.
-    #[error("The node could not do this now; its log says why.")]
+    #[error("The node could not do this now. Its log says why; try again when that is mended.")]
     Internal,
 }
 
@@ -61,6 +84,31 @@ impl PageError {
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::Later(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What is wrong, in a few words.
+    pub(super) fn title(&self) -> &'static str {
+        match self {
+            Self::NotFound => "There is nothing here",
+            Self::Method(_) => "This address is for something else",
+            Self::Closed(_) => "The page is closed to your network",
+            Self::Clear => "Come over https",
+            Self::NoSession => "You are not logged in",
+            Self::Forged(_) => "Nothing was done",
+            Self::Invalid(_) => "This was not understood",
+            Self::Refused(_) => "This was refused",
+            Self::Later(_) => "The node has much to do",
+            Self::Internal => "Something went wrong in the node",
+        }
+    }
+
+    /// Where to go from here: what the link says, and its path. Nowhere, when every page would say the same.
+    pub(super) fn way_on(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Closed(_) | Self::Clear => None,
+            Self::NoSession => Some(("Log in", LOGIN)),
+            _ => Some(TO_THE_OVERVIEW),
         }
     }
 

@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 
 pub(super) use audit::Asked as Audited;
 pub(super) use entry::{EnrolmentView, LoginView, Problem, enrolment, login, paper_codes, problem};
+pub(super) use parts::sentence;
 
 use super::PageError;
 use super::jobs::JobFacts;

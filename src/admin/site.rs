@@ -12,10 +12,11 @@ use serde_json::json;
 
 use super::actions::{self, Asked};
 use super::answer::{finish, html, json, see_other};
+use super::error::{TO_THE_OVERVIEW, title_of_refusal};
 use super::forgery::{check_origin, check_token};
 use super::form::{Form, query};
 use super::login::{self, cookie};
-use super::pages::{self, Page, Problem, Visit};
+use super::pages::{self, Page, Problem, Visit, sentence};
 use super::route::{LOGIN, Route, wants_json};
 use super::session::Known;
 use super::visitor::Visitor;
@@ -127,7 +128,13 @@ impl Site {
 
     /// The answer to a request for `path` that is refused before it comes here.
     pub fn refusal(path: &str, status: StatusCode, said: &str) -> Answer {
-        let mut answer = told(status, said, wants_json(path));
+        let problem = Problem {
+            status: status.as_u16(),
+            title: title_of_refusal(status),
+            said: &sentence(said),
+            way_on: Some(TO_THE_OVERVIEW),
+        };
+        let mut answer = told(status, &problem, wants_json(path));
         finish(answer.headers_mut());
         answer
     }
@@ -289,7 +296,14 @@ fn check_method(method: &Method, route: &Route) -> Result<(), PageError> {
 }
 
 fn refused(error: &PageError, as_json: bool) -> Answer {
-    let mut answer = told(error.status(), &error.to_string(), as_json);
+    let status = error.status();
+    let problem = Problem {
+        status: status.as_u16(),
+        title: error.title(),
+        said: &error.to_string(),
+        way_on: error.way_on(),
+    };
+    let mut answer = told(status, &problem, as_json);
     let headers = answer.headers_mut();
     match error {
         PageError::Method(allow) => {
@@ -303,17 +317,13 @@ fn refused(error: &PageError, as_json: bool) -> Answer {
     answer
 }
 
-fn told(status: StatusCode, said: &str, as_json: bool) -> Answer {
+fn told(status: StatusCode, problem: &Problem<'_>, as_json: bool) -> Answer {
+    let values = || json(status, &json!({ "error": problem.said }));
     if as_json {
-        return json(status, &json!({ "error": said }));
+        return values();
     }
-    let problem = Problem {
-        status: status.as_u16(),
-        title: status.canonical_reason().unwrap_or("Error"),
-        said,
-    };
-    match pages::problem(&problem) {
+    match pages::problem(problem) {
         Ok(page) => html(status, page),
-        Err(_) => json(status, &json!({ "error": said })),
+        Err(_) => values(),
     }
 }

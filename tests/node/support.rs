@@ -1,5 +1,6 @@
 //! A real node in a folder of its own, driven over real sockets.
 
+mod ahead;
 mod answer;
 #[cfg(not(feature = "rehearsal"))]
 mod next_release;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+pub use ahead::Ahead;
 pub use answer::Answer;
 #[cfg(not(feature = "rehearsal"))]
 pub use next_release::next_release;

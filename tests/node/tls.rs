@@ -5,7 +5,7 @@ mod browser;
 mod clients;
 mod files;
 mod flood;
-mod pairs;
+pub mod pairs;
 mod redirect;
 mod self_signed;
 mod sockets;
@@ -21,7 +21,7 @@ use pairs::Authority;
 use crate::support::{Node, Setup, get_body, register_body, token};
 
 /// A node with a certificate of `authority` for localhost, 127.0.0.1 and ::1, in files of its home.
-fn node_of(authority: &Authority, home: &Path) -> Setup {
+pub fn node_of(authority: &Authority, home: &Path) -> Setup {
     authority
         .issue(&["localhost", "127.0.0.1", "::1"])
         .write(home);

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::parts::{Moment, State, Tone, grouped};
+use super::parts::{Moment, State, Tone, grouped, sentence};
 use super::shell::Shell;
 use super::{Html, Page, PageError, Visit};
 use crate::admin::site::Rooms;
@@ -93,7 +93,7 @@ fn notices(asked: &Asked<'_>) -> Vec<State> {
     let mut notices: Vec<State> = found
         .findings
         .iter()
-        .map(|finding| State::new(Tone::Bad, super::overview::sentence(finding)))
+        .map(|finding| State::new(Tone::Bad, sentence(finding)))
         .collect();
     if found.whole {
         let entries = found.entries;

@@ -46,7 +46,7 @@ pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError
     Html::of(&Backups {
         shell: Shell::of(Page::Backups, visit),
         running: running(&rooms.jobs.list(), Page::Backups),
-        figures: figures(&entries, visit.now),
+        figures: figures(&entries, rooms.desk.next_backup().await?, visit.now),
         count: counted_entries(entries.len()),
         rows: entries.iter().map(|entry| row(entry, visit.now)).collect(),
     })
@@ -69,7 +69,7 @@ pub(super) fn file_name(path: &str) -> String {
     name.map_or_else(|| path.to_owned(), |name| name.display().to_string())
 }
 
-fn figures(entries: &[BackupEntry], now: Timestamp) -> Vec<Figure> {
+fn figures(entries: &[BackupEntry], next: Option<Timestamp>, now: Timestamp) -> Vec<Figure> {
     let kept: Vec<&BackupEntry> = entries.iter().filter(|entry| is_there(entry)).collect();
     let bytes = kept.iter().filter_map(|entry| entry.bytes).sum();
     let newest = kept
@@ -105,7 +105,26 @@ fn figures(entries: &[BackupEntry], now: Timestamp) -> Vec<Figure> {
             unit: if took.is_some() { "s" } else { "" },
             beside: "copied, verified, flushed".to_owned(),
         },
+        self::next(next, now),
     ]
+}
+
+/// When there will be another one without anybody's doing.
+fn next(next: Option<Timestamp>, now: Timestamp) -> Figure {
+    let (value, beside) = match next {
+        None => ("none".to_owned(), "backup.at is empty".to_owned()),
+        Some(at) if at <= now => ("now".to_owned(), "it is due".to_owned()),
+        Some(at) => {
+            let wait = longest_unit(at.since(now)).unwrap_or_else(|| "a moment".to_owned());
+            (format!("in {wait}"), Moment::new(at, now).shown)
+        }
+    };
+    Figure {
+        name: "Next by itself",
+        value,
+        unit: "",
+        beside,
+    }
 }
 
 /// Milliseconds as seconds.
@@ -140,8 +159,8 @@ fn row(entry: &BackupEntry, now: Timestamp) -> Row {
         name: file_name(&entry.path),
         made: Moment::told(&entry.created_at, now),
         kind: match entry.kind.as_str() {
-            "scheduled" => "scheduled",
-            "manual" => "asked for",
+            "scheduled" => "made by itself",
+            "manual" => "asked for by somebody",
             "before-restore" => "before a restore",
             "before-migration" => "before a migration",
             "before-rollback" => "before a rollback",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use askama::Template;
 
 use super::overview::moment;
-use super::parts::{Bar, Moment, State, Tone, counted};
+use super::parts::{Bar, Moment, State, Tone, counted, sentence};
 use super::shell::Shell;
 use super::{Html, Page, PageError, Visit};
 use crate::admin::site::Rooms;
@@ -43,7 +43,7 @@ pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError
     let certificate = node.certificate.as_ref();
     let page = Certificates {
         shell: Shell::of(Page::Certificates, visit),
-        renew: certificate.and_then(|one| renewal(&one.source)),
+        renew: certificate.and_then(renewal),
         certificate: certificate.map(|one| self::one(one, visit.now)),
     };
     Html::of(&page)
@@ -61,11 +61,12 @@ pub(super) fn state(one: &CertificateStatus) -> State {
     }
 }
 
-/// What can be done to have another one; nothing for one that the node makes for itself.
-fn renewal(source: &str) -> Option<&'static str> {
-    match source {
-        "acme" | "fallback" => Some("Ask for a new one"),
+/// What can be done to have another one. Nothing for one that the node makes for itself; nor while an authority's is in order,
+/// which is asked again in time, and counts how often it is asked.
+fn renewal(one: &CertificateStatus) -> Option<&'static str> {
+    match one.source.as_str() {
         "files" => Some("Read the files again"),
+        "acme" | "fallback" => one.problems().next().map(|_| "Ask the authority now"),
         _ => None,
     }
 }
@@ -83,10 +84,7 @@ fn one(one: &CertificateStatus, now: Timestamp) -> One {
     let days = whole.as_secs().checked_div(86_400).unwrap_or(0);
     let left = counted(one.days_left.unsigned_abs(), "day");
     One {
-        problems: one
-            .problems()
-            .map(|text| super::overview::sentence(&text))
-            .collect(),
+        problems: one.problems().map(|text| sentence(&text)).collect(),
         days: if one.days_left < 0 {
             format!("{left} over")
         } else {

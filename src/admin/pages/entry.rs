@@ -33,6 +33,8 @@ pub(in crate::admin) struct Problem<'a> {
     pub(in crate::admin) status: u16,
     pub(in crate::admin) title: &'a str,
     pub(in crate::admin) said: &'a str,
+    /// Where to go from here: what the link says, and its path.
+    pub(in crate::admin) way_on: Option<(&'static str, &'static str)>,
 }
 
 #[derive(Template)]

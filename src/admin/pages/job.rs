@@ -4,8 +4,7 @@ use askama::Template;
 use uuid::Uuid;
 
 use super::backups::{file_name, seconds};
-use super::overview::sentence;
-use super::parts::{Fact, Moment, State, Tone, counted, grouped};
+use super::parts::{Fact, State, Tone, counted, difference, grouped, sentence};
 use super::shell::Shell;
 use super::{Html, Page, PageError, Visit};
 use crate::admin::jobs::{JobFacts, Outcome};
@@ -125,11 +124,7 @@ fn state(job: &JobFacts, now: Timestamp) -> State {
 }
 
 fn facts(job: &JobFacts, found: Vec<Fact>, now: Timestamp) -> Vec<Fact> {
-    let begun = Fact {
-        name: "Begun",
-        value: String::new(),
-        at: Some(Moment::new(job.begun, now)),
-    };
+    let begun = Fact::of("Begun", job.begun, now);
     std::iter::once(begun).chain(found).collect()
 }
 
@@ -297,15 +292,6 @@ fn versus(restored: &Restored, dry_run: bool) -> Versus {
             row("Key shares", |counts| counts.shares),
         ],
         remarks: remarks(restored, dry_run),
-    }
-}
-
-fn difference(before: u64, after: u64) -> String {
-    match after.cmp(&before) {
-        std::cmp::Ordering::Equal => "none".to_owned(),
-        std::cmp::Ordering::Greater => format!("+{}", grouped(after.saturating_sub(before))),
-        // The sign of typographers, as wide as the plus.
-        std::cmp::Ordering::Less => format!("\u{2212}{}", grouped(before.saturating_sub(after))),
     }
 }
 

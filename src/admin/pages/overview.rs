@@ -4,8 +4,10 @@ use askama::Template;
 
 use super::chart::Chart;
 use super::logs::{Line, last_warnings};
-use super::parts::{Bar, Fact, Figure, Moment, State, Tone, counted, grouped, longest_unit};
-use super::shares::{Count, counts};
+use super::parts::{
+    Bar, Fact, Figure, Moment, State, Tone, counted, grouped, longest_unit, sentence,
+};
+use super::shares::{Count, all_shares, counts};
 use super::shell::Shell;
 use super::traffic::{self, Summary};
 use super::{Html, Page, PageError, Visit, growth};
@@ -73,6 +75,7 @@ pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError
     let day = visit.asks("span") == Some("day");
     // A database that does not answer is told of as a problem, and its growth is left out.
     let grown = rooms.desk.growth(growth::DAYS).await.unwrap_or_default();
+    let next = rooms.desk.next_backup().await.ok().flatten();
     let hour = rooms.desk.history(Span::Hour);
     let points = if day {
         rooms.desk.history(Span::Day)
@@ -83,18 +86,18 @@ pub(super) async fn show(rooms: &Rooms, visit: &Visit) -> Result<Html, PageError
         shell: Shell::of(Page::Overview, visit),
         standing: standing(&node),
         problems: troubles(&node),
-        figures: figures(&node, &Summary::of(&hour), &grown),
+        figures: figures(&node, &Summary::of(&hour), &grown, visit.now),
         day,
         charts: traffic::charts(&points),
-        shares: counts(&node.key_shares),
-        growth: growth::chart(&grown),
+        shares: counts(&node.key_shares, &grown, visit.now),
+        growth: growth::chart(&grown, all_shares(&node), visit.now),
         database: Database {
             size: size(node.database_bytes),
             log: size(node.log_bytes),
         },
         disks: node.disks.iter().map(disk).collect(),
         cards: vec![
-            backup(&node, visit.now),
+            backup(&node, next, visit.now),
             certificate(&node, visit.now),
             replica(&node),
             telemetry(&node, visit.now),
@@ -150,33 +153,19 @@ fn page_of(problem: &str) -> Option<Page> {
     found.min_by_key(|(at, _)| *at).map(|(_, page)| page)
 }
 
-/// A text of the desk as a sentence of its own. A key of the configuration at its beginning stays as it is written.
-pub(super) fn sentence(text: &str) -> String {
-    let end = if text.ends_with(['.', '!', '?']) {
-        ""
-    } else {
-        "."
-    };
-    let key = text
-        .split(' ')
-        .next()
-        .is_some_and(|word| word.contains('.'));
-    let mut letters = text.chars();
-    match letters.next().filter(|_| !key) {
-        Some(first) => format!("{}{}{end}", first.to_uppercase(), letters.as_str()),
-        None => format!("{text}{end}"),
-    }
-}
-
-fn figures(node: &NodeStatus, traffic: &Summary, grown: &[SharesOn]) -> Vec<Figure> {
-    let shares: u64 = node.key_shares.iter().map(|count| count.shares).sum();
+fn figures(
+    node: &NodeStatus,
+    traffic: &Summary,
+    grown: &[SharesOn],
+    now: Timestamp,
+) -> Vec<Figure> {
+    let shares = all_shares(node);
     let up = std::time::Duration::from_secs(node.uptime_seconds);
     let up = longest_unit(up).unwrap_or_else(|| "a moment".to_owned());
     let (uptime, unit) = match up.split_once(' ') {
         Some((count, unit)) if unit != "moment" => (count.to_owned(), unit_of(unit)),
         _ => ("<1".to_owned(), "minute"),
     };
-    let known = node.database_error.is_none();
     vec![
         Figure {
             name: "Up for",
@@ -186,13 +175,11 @@ fn figures(node: &NodeStatus, traffic: &Summary, grown: &[SharesOn]) -> Vec<Figu
         },
         Figure {
             name: "Key shares",
-            value: if known {
-                grouped(shares)
-            } else {
-                "not known".to_owned()
-            },
+            value: shares.map_or_else(|| "not known".to_owned(), grouped),
             unit: "",
-            beside: growth::since_yesterday(grown, shares),
+            beside: shares.map_or_else(String::new, |shares| {
+                growth::since_yesterday(grown, shares, now)
+            }),
         },
         Figure {
             name: "Requests, last hour",
@@ -244,7 +231,7 @@ fn disk(disk: &DiskStatus) -> Disk {
     }
 }
 
-fn backup(node: &NodeStatus, now: Timestamp) -> Card {
+fn backup(node: &NodeStatus, next: Option<Timestamp>, now: Timestamp) -> Card {
     let health = &node.backup;
     let (tone, text) = match (&health.latest, health.checked) {
         _ if node.busy => (Tone::Busy, "A backup or a restore is under way"),
@@ -254,6 +241,7 @@ fn backup(node: &NodeStatus, now: Timestamp) -> Card {
     };
     let mut facts = Vec::new();
     facts.extend(health.latest.as_ref().map(|at| Fact::at("Made", at, now)));
+    facts.extend(next.map(|at| Fact::of("Next", at, now)));
     facts.extend(health.failure.as_ref().map(|why| Fact::new("Failed", why)));
     facts.extend(health.damage.as_ref().map(|why| Fact::new("Damage", why)));
     facts.extend(
@@ -301,6 +289,7 @@ fn replica(node: &NodeStatus) -> Card {
                 "Has not yet",
                 counted(replica.lag_changes, "change"),
             ));
+            facts.push(Fact::new("Behind", super::replication::behind(replica)));
             super::replication::state(replica)
         }
     };
@@ -417,19 +406,6 @@ mod tests {
             ),
         ] {
             assert_eq!(page_of(problem), page, "{problem}");
-        }
-    }
-
-    #[test]
-    fn a_text_becomes_a_sentence() {
-        for (text, told) in [
-            ("no room", "No room."),
-            ("Is it?", "Is it?"),
-            ("", "."),
-            ("backup.after failed", "backup.after failed."),
-            ("über alles.", "Über alles."),
-        ] {
-            assert_eq!(sentence(text), told);
         }
     }
 }

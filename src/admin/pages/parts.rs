@@ -1,5 +1,6 @@
 //! What pages are made of: moments, states, figures, bars, as templates show them.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -131,6 +132,24 @@ pub(super) fn counted(count: u64, name: &str) -> String {
     format!("{} {name}{plural}", grouped(count))
 }
 
+/// A text of the desk as a sentence of its own. A key of the configuration at its beginning stays as it is written.
+pub(in crate::admin) fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    let key = text
+        .split(' ')
+        .next()
+        .is_some_and(|word| word.contains('.'));
+    let mut letters = text.chars();
+    match letters.next().filter(|_| !key) {
+        Some(first) => format!("{}{}{end}", first.to_uppercase(), letters.as_str()),
+        None => format!("{text}{end}"),
+    }
+}
+
 /// A whole number with its thousands apart: `48,213`.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -142,6 +161,17 @@ pub(super) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// `+12`, `±0`, `−3`.
+pub(super) fn difference(before: u64, now: u64) -> String {
+    let number = grouped(now.abs_diff(before));
+    match now.cmp(&before) {
+        Ordering::Greater => format!("+{number}"),
+        Ordering::Equal => format!("\u{b1}{number}"),
+        // The sign of typographers, as wide as the plus.
+        Ordering::Less => format!("\u{2212}{number}"),
+    }
 }
 
 /// A measured number with three digits that say something.
@@ -190,12 +220,21 @@ impl Fact {
         }
     }
 
+    /// A moment.
+    pub(super) fn of(name: &'static str, at: Timestamp, now: Timestamp) -> Self {
+        Self::moment(name, Moment::new(at, now))
+    }
+
     /// A moment that the desk told.
     pub(super) fn at(name: &'static str, told: &str, now: Timestamp) -> Self {
+        Self::moment(name, Moment::told(told, now))
+    }
+
+    fn moment(name: &'static str, at: Moment) -> Self {
         Self {
             name,
             value: String::new(),
-            at: Some(Moment::told(told, now)),
+            at: Some(at),
         }
     }
 }
@@ -260,6 +299,9 @@ mod tests {
         ] {
             assert_eq!(measured(number), text);
         }
+        for (before, now, text) in [(1, 1_001, "+1,000"), (3, 3, "\u{b1}0"), (3, 1, "\u{2212}2")] {
+            assert_eq!(difference(before, now), text);
+        }
     }
 
     #[test]
@@ -269,5 +311,18 @@ mod tests {
             [percent(1, 3), percent(3, 3), percent(4, 3), percent(1, 0)],
             [33, 100, 100, 0]
         );
+    }
+
+    #[test]
+    fn a_text_becomes_a_sentence() {
+        for (text, told) in [
+            ("no room", "No room."),
+            ("Is it?", "Is it?"),
+            ("", "."),
+            ("backup.after failed", "backup.after failed."),
+            ("über alles.", "Über alles."),
+        ] {
+            assert_eq!(sentence(text), told);
+        }
     }
 }

@@ -47,18 +47,23 @@ pub(super) fn state(replica: &ReplicaState) -> State {
     }
 }
 
-fn one(replica: &ReplicaState) -> One {
+/// How long the oldest change waits that it has not yet.
+pub(super) fn behind(replica: &ReplicaState) -> String {
     let lag = Duration::from_millis(replica.lag_milliseconds);
+    if lag.is_zero() {
+        "not at all".to_owned()
+    } else {
+        span(lag)
+    }
+}
+
+fn one(replica: &ReplicaState) -> One {
     One {
         place: replica.place.clone(),
         state: state(replica),
         error: replica.error.clone(),
         lag_changes: counted(replica.lag_changes, "change"),
-        lag_time: if lag.is_zero() {
-            "not at all".to_owned()
-        } else {
-            span(lag)
-        },
+        lag_time: behind(replica),
         position: grouped(replica.position),
     }
 }

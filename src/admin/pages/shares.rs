@@ -8,7 +8,7 @@ use super::shell::Shell;
 use super::{Html, Page, PageError, Visit, growth};
 use crate::admin::site::Rooms;
 use crate::clock::Timestamp;
-use crate::desk::{SharesOf, UserLookUp, WalletLookUp};
+use crate::desk::{NodeStatus, SharesOf, SharesOn, UserLookUp, WalletLookUp};
 
 #[derive(Template)]
 #[template(path = "shares.html")]
@@ -48,6 +48,8 @@ pub(super) struct Count {
     pub(super) provider: String,
     pub(super) curve: String,
     pub(super) shares: String,
+    /// How many more there are than a month ago; nothing when that is not known.
+    pub(super) grown: String,
     pub(super) bar: Bar,
 }
 
@@ -58,7 +60,9 @@ pub(super) async fn show(
     visit: &Visit,
 ) -> Result<Html, PageError> {
     let node = rooms.desk.status().await;
-    let all = node.key_shares.iter().map(|count| count.shares).sum();
+    // A database that does not answer is told of in the place of its counts.
+    let grown = rooms.desk.growth(growth::DAYS).await.unwrap_or_default();
+    let all = all_shares(&node);
     let chosen = found.map(|found| found.provider.as_str());
     let choice = |name: String| Choice {
         chosen: chosen == Some(name.as_str()),
@@ -66,15 +70,15 @@ pub(super) async fn show(
     };
     Html::of(&Shares {
         shell: Shell::of(Page::Shares, visit),
-        rows: counts(&node.key_shares),
-        total: counted(all, "share"),
+        rows: counts(&node.key_shares, &grown, visit.now),
+        total: all.map_or_else(String::new, |all| counted(all, "share")),
         nothing: match node.database_error {
             None => "No key shares yet",
             Some(_) => "The database does not answer",
         },
         providers: rooms.desk.providers().into_iter().map(choice).collect(),
         found: found.map(|found| self::found(found, visit.now)),
-        growth: growth::chart(&rooms.desk.growth(growth::DAYS).await.unwrap_or_default()),
+        growth: growth::chart(&grown, all, visit.now),
     })
 }
 
@@ -109,8 +113,14 @@ fn wallet(wallet: &WalletLookUp, now: Timestamp) -> Wallet {
     }
 }
 
-/// The counts, each with its part of all.
-pub(super) fn counts(shares: &[SharesOf]) -> Vec<Count> {
+/// All of them; nothing when the database does not answer.
+pub(super) fn all_shares(node: &NodeStatus) -> Option<u64> {
+    let counts = node.key_shares.iter().map(|count| count.shares);
+    node.database_error.is_none().then(|| counts.sum())
+}
+
+/// The counts, each with its part of all and its growth.
+pub(super) fn counts(shares: &[SharesOf], grown: &[SharesOn], now: Timestamp) -> Vec<Count> {
     let all: u64 = shares.iter().map(|count| count.shares).sum();
     shares
         .iter()
@@ -118,6 +128,7 @@ pub(super) fn counts(shares: &[SharesOf]) -> Vec<Count> {
             provider: count.provider.clone(),
             curve: count.curve.clone(),
             shares: grouped(count.shares),
+            grown: growth::in_a_month(grown, count, now).unwrap_or_default(),
             bar: Bar::of(count.shares, all, Tone::Busy),
         })
         .collect()

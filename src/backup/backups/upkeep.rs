@@ -10,6 +10,7 @@ use crate::backup::pace::Pace;
 use crate::backup::progress::Watch;
 use crate::backup::verify::Checked;
 use crate::backup::{BackupError, Kind, Progress, Record, hook, schedule};
+use crate::clock::Timestamp;
 use crate::store::{Keychain, StoreError, open_read_only};
 
 /// The longest sleep of the daily run: the wall clock may be set meanwhile.
@@ -45,13 +46,13 @@ impl Backups {
         checked
     }
 
-    /// The daily run: makes a backup when one is due. Returns how long until it is worth asking again.
+    /// When the next backup is made by itself; a moment that has passed means at once. None, where there are no regular ones.
     ///
     /// # Errors
-    /// [`BackupError`].
-    pub async fn run_due(&self) -> Result<Duration, BackupError> {
+    /// [`StoreError`].
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
         let Some(at) = self.keeper.0.options.config.at else {
-            return Ok(LOOK);
+            return Ok(None);
         };
         let records = self.list(None).await?;
         let node_created = self
@@ -59,7 +60,17 @@ impl Backups {
             .read(|connection| Keychain(connection).created_at())
             .await?;
         let history = schedule::LastRuns::of(node_created, &records, self.now());
-        let due = schedule::next_due(at, self.now(), history);
+        Ok(Some(schedule::next_due(at, self.now(), history)))
+    }
+
+    /// The daily run: makes a backup when one is due. Returns how long until it is worth asking again.
+    ///
+    /// # Errors
+    /// [`BackupError`].
+    pub async fn run_due(&self) -> Result<Duration, BackupError> {
+        let Some(due) = self.next_due().await? else {
+            return Ok(LOOK);
+        };
         if due > self.now() {
             return Ok(due.since(self.now()).min(LOOK));
         }

@@ -2,13 +2,16 @@
 
 mod access;
 mod actions;
-
+mod certificates;
 mod chromium;
+mod history;
 mod pages;
+mod replica;
 
 use std::path::Path;
 
 use chromium::Browser;
+use tempfile::TempDir;
 
 use crate::support::{Node, Setup, register_body, token};
 
@@ -26,6 +29,14 @@ fn logged_in(home: &Path, node: &Node) -> Browser {
     let browser = Browser::start(home, &node.url);
     log_in(&browser);
     browser
+}
+
+/// A node, and a browser that is logged in there. The folder is the home of both.
+fn visited() -> (TempDir, Node, Browser) {
+    let home = tempfile::tempdir().unwrap();
+    let node = setup(home.path()).start();
+    let browser = logged_in(home.path(), &node);
+    (home, node, browser)
 }
 
 fn log_in(browser: &Browser) {

@@ -1,11 +1,14 @@
 //! Coming in, staying in, and being kept out.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::super::factor::code;
 use super::chromium::{Browser, LOOKS};
 use super::pages::look_over;
-use super::{PASSWORD, log_in, logged_in, setup};
+use super::{PASSWORD, log_in, logged_in, setup, visited};
+use crate::support::Ahead;
 
 #[test]
 fn nobody_sees_a_page_before_he_has_logged_in() {
@@ -46,14 +49,46 @@ fn a_session_that_is_ended_elsewhere_leads_to_the_login() {
 }
 
 #[test]
-fn a_form_of_another_session_does_nothing() {
+fn a_session_ends_by_itself() {
     let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
+    let mut time = Ahead::new(home.path());
+    let node = time.start(&setup(home.path()));
     let browser = logged_in(home.path(), &node);
+    // A page that keeps its values true by itself is no use of the session.
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    time.pass(minutes(20));
+    browser.wait_for("#live-cards", " minutes ago");
+    time.pass(minutes(11));
+    browser.wait_for("h1", "Log in");
+    // Used again and again, it ends after half a day.
+    log_in(&browser);
+    for used in 1..=28 {
+        time.pass(minutes(25));
+        browser.open("/admin/shares");
+        assert_eq!(browser.path(), "/admin/shares", "after {used} uses");
+    }
+    time.pass(minutes(25));
+    browser.open("/admin/shares");
+    assert_eq!(browser.path(), "/admin/login?next=shares");
+    // And it is over for forms as it is for pages.
+    log_in(&browser);
+    browser.open("/admin/account");
+    time.pass(minutes(31));
+    browser.type_into("#password-begin", PASSWORD);
+    browser.click("form[action$='/begin'] button");
+    browser.wait_for("h1", "You are not logged in");
+    browser.shoot("session-over", LOOKS[0]);
+    browser.click("main .button");
+    browser.wait_for("h1", "Log in");
+}
+
+#[test]
+fn a_form_of_another_session_does_nothing() {
+    let (_home, _node, browser) = visited();
     browser.open("/admin/backups");
     browser.run("document.querySelector('.head .primary').form.csrf.value = 'a'.repeat(43)");
     browser.click(".head .primary");
-    browser.wait_for("h1", "Forbidden");
+    browser.wait_for("h1", "Nothing was done");
     assert!(browser.text("main").contains("nothing was done"));
     browser.shoot("refused", LOOKS[0]);
     browser.open("/admin/backups");
@@ -77,15 +112,13 @@ fn who_tries_passwords_is_slowed_down() {
     }
     browser.type_into("#password", "wrong");
     browser.click("button.primary");
-    browser.wait_for("h1", "Too Many Requests");
+    browser.wait_for("h1", "Too many attempts");
     browser.shoot("slowed-down", LOOKS[0]);
 }
 
 #[test]
 fn a_session_ends_with_its_cookie() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     browser.open("/admin/shares");
     assert_eq!(browser.run("return document.cookie"), "");
     browser.command("Network.clearBrowserCookies", &json!({}));
@@ -96,9 +129,7 @@ fn a_session_ends_with_its_cookie() {
 
 #[test]
 fn a_second_factor_is_set_up_and_asked_for() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     browser.open("/admin/account");
     browser.type_into("#password-begin", PASSWORD);
     browser.click("form[action$='/begin'] button");

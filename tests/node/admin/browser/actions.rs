@@ -2,7 +2,8 @@
 
 use super::chromium::{Browser, LOOKS};
 use super::pages::look_over;
-use super::{PASSWORD, logged_in, register, setup};
+use super::{PASSWORD, logged_in, register, setup, visited};
+use crate::support::BOT_TOKEN;
 
 /// Makes a backup, and waits for it.
 fn back_up(browser: &Browser) {
@@ -15,15 +16,19 @@ fn back_up(browser: &Browser) {
 
 #[test]
 fn a_backup_is_made_verified_given_away_and_deleted() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     register(&browser, 1);
     back_up(&browser);
     look_over(&browser, "backup-made");
     assert!(browser.text("#live-job").contains("1 user, 2 key shares"));
     back_up(&browser);
     browser.open("/admin/backups");
+    // The one of tonight comes without anybody's doing.
+    let next = browser.text("#live-figures");
+    assert!(
+        next.contains("Next by itself") && next.contains("03:00 UTC"),
+        "{next}"
+    );
     look_over(&browser, "backups-two");
     browser.click("form[action$='/verify'] button");
     browser.wait_for("#live-job", "SHA-256");
@@ -48,9 +53,7 @@ fn a_backup_is_made_verified_given_away_and_deleted() {
 
 #[test]
 fn a_restore_is_compared_confirmed_and_done() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     register(&browser, 1);
     back_up(&browser);
     register(&browser, 2);
@@ -81,9 +84,7 @@ fn a_restore_is_compared_confirmed_and_done() {
 
 #[test]
 fn keys_are_renewed() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     register(&browser, 1);
     browser.open("/admin/keys");
     let before = browser.text("section[aria-labelledby='node-key'] code");
@@ -103,9 +104,7 @@ fn keys_are_renewed() {
 
 #[test]
 fn a_user_is_looked_up() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     register(&browser, 4711);
     let look_up = |user: &str| {
         browser.open("/admin/shares");
@@ -123,9 +122,7 @@ fn a_user_is_looked_up() {
 
 #[test]
 fn the_log_is_searched() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     register(&browser, 1);
     browser.open("/admin/logs");
     browser.type_into("#q", "self-signed");
@@ -139,21 +136,8 @@ fn the_log_is_searched() {
 }
 
 #[test]
-fn a_certificate_is_had_anew() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
-    browser.open("/admin/certificates");
-    // One that the node makes for itself is renewed by itself.
-    assert!(!browser.has("form[action$='/renew']"));
-    assert!(browser.text("#live-certificate").contains("self-signed"));
-}
-
-#[test]
 fn the_audit_log_is_searched_verified_and_signed() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     browser.open("/admin/audit");
     browser.wait_for("tbody", "node-create");
     browser.type_into("#action", "start");
@@ -208,4 +192,52 @@ fn what_a_restart_would_change_is_told() {
     browser.open("/admin/settings");
     browser.wait_for(".notice.bad", "The node would not start again");
     browser.shoot("settings-wrong", LOOKS[0]);
+}
+
+#[test]
+fn settings_tell_their_source_and_no_secret() {
+    let home = tempfile::tempdir().unwrap();
+    let node = setup(home.path())
+        .config("[backup]\nkeep_days = 9\n")
+        .start();
+    let browser = logged_in(home.path(), &node);
+    let row = |key: &str| {
+        browser.open("/admin/settings");
+        browser.type_into("#q", key);
+        browser.click("form[role='search'] button");
+        browser.wait_for("form[role='search']", "Show all");
+        browser.text("table.settings tbody tr")
+    };
+    let password = row("admin.password");
+    assert!(password.contains("(redacted)"), "{password}");
+    assert!(password.contains("KSNODE_ADMIN__PASSWORD"), "{password}");
+    let kept = row("backup.keep_days");
+    assert!(kept.contains("9") && kept.contains("ksnode.toml"), "{kept}");
+    assert!(row("backup.at").contains("default"));
+    browser.open("/admin/settings");
+    let all = browser.run("return document.documentElement.outerHTML");
+    let all = all.as_str().unwrap();
+    assert!(!all.contains(PASSWORD) && !all.contains(BOT_TOKEN));
+    browser.click("[name='set']");
+    browser.click("form[role='search'] button");
+    browser.wait_for("form[role='search']", "Show all");
+    let set = browser.text("main");
+    assert!(
+        set.contains("backup.keep_days") && !set.contains("backup.at"),
+        "{set}"
+    );
+    look_over(&browser, "settings-set");
+    browser.open("/admin/settings?q=nothing+like+it");
+    assert!(browser.text("main").contains("No such key"));
+}
+
+#[test]
+fn how_the_secret_is_changed_is_told() {
+    let (_home, _node, browser) = visited();
+    browser.open("/admin/keys");
+    let told = browser.text("section[aria-labelledby='secret']");
+    assert!(
+        told.contains("while the node is stopped") && told.contains("ksnode secret change"),
+        "{told}"
+    );
 }

@@ -73,22 +73,7 @@ impl Browser {
     }
 
     fn start_with(home: &Path, site: &str, preferences: &Value) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .env("HOME", home)
-            .env("XDG_CONFIG_HOME", typeface(home))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver; `tests/all --prepare` installs it");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = loop {
-            let line = lines.next().expect("chromedriver's port").unwrap();
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
+        let (driver, port) = wait_for("chromedriver", || start_driver(home));
         let profile = format!("--user-data-dir={}", home.join("profile").display());
         let capabilities = json!({"capabilities": {"alwaysMatch": {
             "acceptInsecureCerts": true,
@@ -215,6 +200,13 @@ impl Browser {
         text.as_str().unwrap().to_owned()
     }
 
+    /// The same on one line, with a space between words.
+    #[track_caller]
+    pub fn words(&self, selector: &str) -> String {
+        let text = self.text(selector);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Waits until an element says `text`.
     #[track_caller]
     pub fn wait_for(&self, selector: &str, text: &str) {
@@ -286,6 +278,29 @@ impl Browser {
             .map(|line| line["message"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+/// A driver and its port. It looks for a free one before it listens there, and ends when somebody else has taken it meanwhile.
+fn start_driver(home: &Path) -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .env("HOME", home)
+        .env("XDG_CONFIG_HOME", typeface(home))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver; `tests/all --prepare` installs it");
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("successfully on port ")?;
+        Some(port.trim_end_matches('.').to_owned())
+    });
+    let Some(port) = port else {
+        driver.wait().unwrap();
+        return None;
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((driver, port))
 }
 
 impl Drop for Browser {

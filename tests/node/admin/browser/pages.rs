@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::chromium::{Browser, LOOKS};
-use super::{logged_in, register, setup};
+use super::{logged_in, register, setup, visited};
 use crate::support::wait_for;
 
 /// Every page of the menu: its path, its heading, and the name of its screenshots.
@@ -59,9 +59,7 @@ pub fn look_over(browser: &Browser, name: &str) {
 
 #[test]
 fn every_page_is_for_everybody() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     for user in 1..=5 {
         register(&browser, user);
     }
@@ -83,9 +81,7 @@ fn every_page_is_for_everybody() {
 
 #[test]
 fn pages_are_light_and_come_from_the_node_alone() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, node, browser) = visited();
     for (path, heading, _) in PAGES {
         // As on the first visit.
         browser.command(
@@ -103,6 +99,7 @@ fn pages_are_light_and_come_from_the_node_alone() {
             assert!(url.starts_with(&node.url), "{heading}: {url}");
         }
         let bytes: u64 = loaded.iter().map(|entry| entry[1].as_u64().unwrap()).sum();
+        println!("{heading}: {bytes} bytes on a first visit");
         assert!(
             (1_000..100_000).contains(&bytes),
             "{heading}: {bytes} bytes"
@@ -112,9 +109,7 @@ fn pages_are_light_and_come_from_the_node_alone() {
 
 #[test]
 fn a_page_is_painted_at_once() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     // Beside other tests a machine is slow now and then: the best of some visits counts, and the bound is a wide one. Alone it
     // is 200 ms.
     let mut painted = f64::INFINITY;
@@ -152,9 +147,7 @@ fn pages_are_readable_without_scripts() {
 
 #[test]
 fn the_theme_is_chosen_and_kept() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     let background = || {
         let colour = browser.run("return getComputedStyle(document.body).backgroundColor");
         colour.as_str().unwrap().to_owned()
@@ -177,9 +170,7 @@ fn the_theme_is_chosen_and_kept() {
 
 #[test]
 fn a_page_is_used_with_the_keyboard() {
-    let home = tempfile::tempdir().unwrap();
-    let node = setup(home.path()).start();
-    let browser = logged_in(home.path(), &node);
+    let (_home, _node, browser) = visited();
     let focused = || {
         let text = browser.run("return document.activeElement.textContent.trim()");
         text.as_str().unwrap().to_owned()
