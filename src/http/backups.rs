@@ -30,7 +30,7 @@ const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 /// Make a backup and verify it
 ///
-/// Also reachable as `POST /pg_dump/v1`. The answer comes when the backup is verified, which can take minutes; it is
+/// The answer comes when the backup is verified, which can take minutes; it is
 /// finished all the same when the client goes away.
 #[utoipa::path(
     post, path = "/pg_dump/v1/backup", tag = "Backups", request_body = PasswordBody,
@@ -52,7 +52,7 @@ pub(super) async fn create(api: &Api, call: &Call) -> CallResult<BackupData> {
 
 /// Tell of the backups of the last days, newest first; needs no password
 #[utoipa::path(
-    post, path = "/pg_dump/v1/get_backup_history", tag = "Backups", request_body = Option<DaysBody>,
+    post, path = "/pg_dump/v1/get_backup_history", tag = "Backups", request_body = DaysBody,
     responses(
         (status = 200, body = SuccessBody<Vec<BackupItem>>),
     ),
@@ -184,7 +184,7 @@ async fn check(
 }
 
 /// The password in a body; an empty one is none.
-fn password(body: &[u8]) -> Result<Option<Zeroizing<String>>, ApiError> {
+pub(super) fn password(body: &[u8]) -> Result<Option<Zeroizing<String>>, ApiError> {
     if body.is_empty() {
         return Ok(None);
     }
@@ -194,18 +194,18 @@ fn password(body: &[u8]) -> Result<Option<Zeroizing<String>>, ApiError> {
     }
 }
 
-fn days_of_body(body: &[u8]) -> Result<Option<u32>, ApiError> {
+pub(super) fn days_of_body(body: &[u8]) -> Result<Option<u32>, ApiError> {
     if body.is_empty() {
         return Ok(None);
     }
     match super::body::parse::<DaysBody>(body)?.days {
         None => Ok(None),
-        Some(Field::Is(days)) => within(days).map(Some),
+        Some(Field::Is(days)) => within(days.0).map(Some),
         Some(Field::Other(_)) => Err(invalid_days()),
     }
 }
 
-fn days_of_query(query: &str) -> Result<Option<u32>, ApiError> {
+pub(super) fn days_of_query(query: &str) -> Result<Option<u32>, ApiError> {
     let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "days");
     let Some((_, text)) = given.next() else {
         return Ok(None);

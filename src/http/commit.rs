@@ -12,8 +12,6 @@ use crate::config::CommitRevealMode;
 use crate::shares::{Commitment, OperationType};
 
 /// Begin a session; needs no token
-///
-/// Also reachable as `/commit-reveal/v2/commit`.
 #[utoipa::path(
     post, path = "/keyshare/v2/commit", tag = "Commit-reveal", request_body = CommitBody,
     responses(
@@ -35,7 +33,7 @@ pub(super) async fn commit(api: &Api, call: &Call) -> CallResult<CommitData> {
     }))
 }
 
-fn typed(request: &CommitBody) -> Result<Commitment, ApiError> {
+pub(super) fn typed(request: &CommitBody) -> Result<Commitment, ApiError> {
     let session_id = Uuid::parse_str(&request.session_id)
         .ok()
         .filter(|id| id.get_version() == Some(Version::Random))

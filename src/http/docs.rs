@@ -1,16 +1,21 @@
 //! `/api_docs`: the OpenAPI document, generated from the types, and a page to read it, from this binary alone.
 
+mod rules;
+
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{AllOf, Content, OpenApi, Ref, RefOr, ResponseBuilder, Schema};
-use utoipa::{Modify, OpenApi as _};
+use utoipa::{Modify, OpenApi as _, ToSchema};
 
 use super::answer::{Answer, json, refusal, with_type};
 use super::error::{ApiError, Code};
-use super::{backups, commit, status, v1, v2, wire};
+use super::{Api, backups, commit, status, v1, v2, wire};
+
+use rules::Rules;
 
 /// The page's own scripts and styles; the page sets styles on its elements, hence `unsafe-inline` for those.
 pub(super) const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
@@ -35,8 +40,13 @@ const ROOT: &str = "/api_docs";
         commit::commit, status::status,
         backups::create, backups::history, backups::history_by_query, backups::restore,
     ),
-    components(schemas(wire::Credentials, wire::FailureBody)),
-    modifiers(&Common)
+    components(schemas(
+        wire::Credentials,
+        wire::CredentialsV1,
+        wire::AuthTypeName,
+        wire::FailureBody
+    )),
+    modifiers(&Common, &Rules)
 )]
 struct Document;
 
@@ -48,13 +58,13 @@ impl Modify for Common {
         let components = document.components.get_or_insert_default();
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("bearer", bearer);
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
             if let Some(operation) = &mut item.post {
                 let secured = operation.security.is_some();
                 if let (true, Some(RefOr::T(body))) = (secured, &mut operation.request_body)
                     && let Some(RefOr::T(content)) = body.content.get_mut("application/json")
                 {
-                    with_credentials(content);
+                    with_credentials(content, path);
                 }
                 let mut refusals = vec![
                     ("400", "The request is not as described"),
@@ -92,12 +102,17 @@ impl Modify for Common {
 }
 
 /// A call with a token may carry [`wire::Credentials`] beside its own fields.
-fn with_credentials(content: &mut Content) {
+fn with_credentials(content: &mut Content, path: &str) {
+    let credentials = if path.starts_with("/keyshare/v1") {
+        wire::CredentialsV1::name()
+    } else {
+        wire::Credentials::name()
+    };
     if let Some(own) = content.schema.take() {
         let mut both = AllOf::new();
         both.items.push(own);
         both.items
-            .push(RefOr::Ref(Ref::from_schema_name("Credentials")));
+            .push(RefOr::Ref(Ref::from_schema_name(credentials)));
         content.schema = Some(RefOr::T(Schema::AllOf(both)));
     }
 }
@@ -112,9 +127,17 @@ pub fn openapi_json() -> Result<String, serde_json::Error> {
     DOCUMENT.to_pretty_json()
 }
 
-/// `GET /api_docs/openapi.json`
-pub(super) fn document() -> Answer {
-    json(StatusCode::OK, &*DOCUMENT)
+/// `GET /api_docs/openapi.json`: the document, with the ways to log in that are configured here.
+pub(super) fn document(api: &Api) -> Answer {
+    let mut document = DOCUMENT.clone();
+    let schemas = document.components.as_mut().map(|all| &mut all.schemas);
+    if let Some(RefOr::T(Schema::Object(names))) =
+        schemas.and_then(|schemas| schemas.get_mut(&*wire::AuthTypeName::name()))
+    {
+        let known = api.identities.names().into_iter();
+        names.enum_values = Some(known.map(Into::into).collect());
+    }
+    json(StatusCode::OK, &document)
 }
 
 static PAGE: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
@@ -145,11 +168,12 @@ pub(super) fn page(path: &str) -> Answer {
             )
         }
         Ok(Some(served)) => {
-            let mut answer = with_type(
-                StatusCode::OK,
-                "application/octet-stream",
-                served.bytes.into_owned().into(),
-            );
+            // Not copied: a client that asks for it on each of its streams and takes nothing would have a copy kept on each.
+            let bytes = match served.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            };
+            let mut answer = with_type(StatusCode::OK, "application/octet-stream", bytes);
             if let Ok(media_type) = HeaderValue::from_str(&served.content_type) {
                 answer
                     .headers_mut()

@@ -190,7 +190,7 @@ async fn answer(
         Endpoint::Backups | Endpoint::CreateBackup => envelope(backups::create(api, call).await),
         Endpoint::BackupHistory => envelope(backups::history(api, call).await),
         Endpoint::Restore => envelope(backups::restore(api, call).await),
-        Endpoint::OpenApi => docs::document(),
+        Endpoint::OpenApi => docs::document(api),
         Endpoint::Docs => docs::page(path.as_str()),
     }
 }

@@ -6,8 +6,8 @@ use super::body;
 use super::caller::{Call, named_user};
 use super::v1::refuse_check;
 use super::wire::{
-    ByCurve, CheckV2, DoneBody, ExistsData, FailureBody, GetV2, RegisterV2, ReshareV2, ShareData,
-    SuccessBody, WalletBody,
+    ByCurve, CheckV2, DoneBody, Ed25519Wallet, ExistsData, FailureBody, GetV2, RegisterV2,
+    ReshareV2, ShareData, SuccessBody, WalletBody,
 };
 use crate::shares::{ApiName, CurveType, PublicKey};
 
@@ -73,7 +73,7 @@ pub(super) async fn register(api: &Api, call: &Call) -> CallResult<Done> {
 
 /// Store an ed25519 share for a user who has a secp256k1 wallet
 #[utoipa::path(
-    post, path = "/keyshare/v2/register/ed25519", tag = "Key shares, v2", request_body = WalletBody,
+    post, path = "/keyshare/v2/register/ed25519", tag = "Key shares, v2", request_body = Ed25519Wallet,
     responses(
         (status = 200, body = DoneBody),
         (status = 404, description = "No such user, wallet, key share or session", body = FailureBody),

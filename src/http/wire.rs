@@ -13,8 +13,8 @@ use crate::shares::{CurveType, PublicKey, SHARE_LENGTH, Share, StoredShare, Wall
 /// What every call with a bearer token may carry besides its own fields.
 #[derive(Default, Deserialize, ToSchema)]
 pub(super) struct Credentials {
-    /// Who vouches for the caller: `google` (the default), `auth0`, `x`, `telegram`, `discord` or a configured issuer.
-    #[schema(default = "google")]
+    /// Who vouches for the caller; `google` when absent.
+    #[schema(value_type = Option<AuthTypeName>, default = "google")]
     pub(super) auth_type: Option<String>,
     /// The commit-reveal session that this call belongs to (v2 only).
     #[schema(value_type = Option<Uuid>)]
@@ -24,15 +24,68 @@ pub(super) struct Credentials {
     pub(super) cr_signature: Option<String>,
 }
 
+/// What a call of the first generation may carry: it knows no sessions.
+#[derive(ToSchema)]
+#[allow(
+    dead_code,
+    reason = "describes the field for OpenAPI; Credentials is what is parsed"
+)]
+pub(super) struct CredentialsV1 {
+    /// Who vouches for the caller; `google` when absent.
+    #[schema(default = "google")]
+    auth_type: Option<AuthTypeName>,
+}
+
+/// The ways to log in that this node knows.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(
+    dead_code,
+    reason = "describes the field for OpenAPI; Identities knows what is configured"
+)]
+pub(super) enum AuthTypeName {
+    Google,
+    Auth0,
+    X,
+    Telegram,
+    Discord,
+}
+
 /// A wallet's public key and the share to keep or to confirm.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize)]
 pub(super) struct WalletBody {
-    /// Hex: 33 bytes for secp256k1, 32 for ed25519.
-    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
     pub(super) public_key: String,
-    /// Hex: 64 bytes.
-    #[schema(value_type = String, pattern = "^[0-9a-fA-F]{128}$")]
     pub(super) share: Zeroizing<String>,
+}
+
+/// A secp256k1 wallet's public key and the share to keep or to confirm.
+#[derive(ToSchema)]
+#[allow(
+    dead_code,
+    reason = "describes the body for OpenAPI; WalletBody is what is parsed"
+)]
+pub(super) struct Secp256k1Wallet {
+    /// Hex: 33 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{66}$")]
+    public_key: String,
+    /// Hex: 64 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{128}$")]
+    share: String,
+}
+
+/// An ed25519 wallet's public key and the share to keep or to confirm.
+#[derive(ToSchema)]
+#[allow(
+    dead_code,
+    reason = "describes the body for OpenAPI; WalletBody is what is parsed"
+)]
+pub(super) struct Ed25519Wallet {
+    /// Hex: 32 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
+    public_key: String,
+    /// Hex: 64 bytes.
+    #[schema(pattern = "^[0-9a-fA-F]{128}$")]
+    share: String,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -41,7 +94,6 @@ pub(super) struct RegisterV1 {
     #[schema(default = "secp256k1")]
     pub(super) curve_type: Option<String>,
     /// Hex: 33 bytes for secp256k1, 32 for ed25519.
-    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
     pub(super) public_key: String,
     /// Hex: 64 bytes.
     #[schema(value_type = String, pattern = "^[0-9a-fA-F]{128}$")]
@@ -54,7 +106,6 @@ pub(super) struct GetV1 {
     #[schema(default = "secp256k1")]
     pub(super) curve_type: Option<String>,
     /// Hex: 33 bytes for secp256k1, 32 for ed25519.
-    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
     pub(super) public_key: String,
 }
 
@@ -64,19 +115,17 @@ pub(super) struct CheckV1 {
     #[schema(min_length = 1, max_length = 320)]
     pub(super) user_auth_id: String,
     /// `google` when absent.
-    #[schema(default = "google")]
+    #[schema(value_type = Option<AuthTypeName>, default = "google")]
     pub(super) auth_type: Option<String>,
     /// `secp256k1` (the default) or `ed25519`.
     #[schema(default = "secp256k1")]
     pub(super) curve_type: Option<String>,
     /// Hex: 33 bytes for secp256k1, 32 for ed25519.
-    #[schema(pattern = "^([0-9a-fA-F]{2}){32,33}$")]
     pub(super) public_key: String,
 }
 
 /// Values by curve, at least one.
 #[derive(Deserialize, ToSchema)]
-#[schema(min_properties = 1)]
 pub(super) struct KeysByCurve {
     /// Public key, hex, 33 bytes.
     #[schema(pattern = "^[0-9a-fA-F]{66}$")]
@@ -98,7 +147,7 @@ pub(super) struct CheckV2 {
     #[schema(min_length = 1, max_length = 320)]
     pub(super) user_auth_id: String,
     /// `google` when absent.
-    #[schema(default = "google")]
+    #[schema(value_type = Option<AuthTypeName>, default = "google")]
     pub(super) auth_type: Option<String>,
     #[schema(value_type = KeysByCurve)]
     pub(super) wallets: Object<KeysByCurve>,
@@ -106,9 +155,9 @@ pub(super) struct CheckV2 {
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct BothWallets {
-    #[schema(value_type = WalletBody)]
+    #[schema(value_type = Secp256k1Wallet)]
     pub(super) secp256k1: Object<WalletBody>,
-    #[schema(value_type = WalletBody)]
+    #[schema(value_type = Ed25519Wallet)]
     pub(super) ed25519: Object<WalletBody>,
 }
 
@@ -120,11 +169,10 @@ pub(super) struct RegisterV2 {
 
 /// Wallets by curve, at least one.
 #[derive(Deserialize, ToSchema)]
-#[schema(min_properties = 1)]
 pub(super) struct WalletsByCurve {
-    #[schema(value_type = Option<WalletBody>)]
+    #[schema(value_type = Option<Secp256k1Wallet>)]
     pub(super) secp256k1: Option<Object<WalletBody>>,
-    #[schema(value_type = Option<WalletBody>)]
+    #[schema(value_type = Option<Ed25519Wallet>)]
     pub(super) ed25519: Option<Object<WalletBody>>,
 }
 
@@ -137,7 +185,9 @@ pub(super) struct ReshareV2 {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct CommitBody {
     /// UUID v4, chosen by the client.
-    #[schema(value_type = Uuid)]
+    #[schema(
+        pattern = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
+    )]
     pub(super) session_id: String,
     /// What the client is about to do.
     #[schema(value_type = OperationTypeName)]

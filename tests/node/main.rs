@@ -13,6 +13,7 @@
     reason = "a test may do what the node must not"
 )]
 
+mod abuse;
 mod admin;
 mod api_v1;
 mod api_v2;
@@ -61,6 +62,7 @@ mod replica;
 mod restore_candidates;
 mod restore_dry_run;
 mod restore_live;
+mod schemathesis;
 mod service;
 mod status;
 mod support;

@@ -73,14 +73,19 @@ fn days_are_whole_numbers_from_1_to_1000() {
         assert_eq!(body(good), Ok(good.parse().ok()));
         assert_eq!(query(good), Ok(good.parse().ok()));
     }
+    // JSON has one kind of numbers.
+    for (good, days) in [("7.0", 7), ("1e2", 100)] {
+        assert_eq!(body(good), Ok(Some(days)));
+        assert_eq!(query(good), Err(Code::InvalidDays));
+    }
     let bad = [
         "0",
         "-1",
         "1001",
         "18446744073709551616",
         "1.5",
-        "7.0",
-        "1e2",
+        "-0.0",
+        "1e300",
         "\"7\"",
         "true",
         "[7]",

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -20,6 +20,21 @@ pub(super) enum Field<T> {
     Other(IgnoredAny),
 }
 
+/// A whole number. JSON has one kind of numbers: `7.0` is `7`, and some clients write it so.
+pub(super) struct Whole(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        // The text of a float is that of an integer when it has no fraction.
+        let float = || number.as_f64()?.to_string().parse().ok();
+        let whole = number.as_u64().or_else(float);
+        whole
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("not a whole number"))
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 pub(in crate::http) struct PasswordBody {
     /// The administrator's password.
@@ -31,7 +46,7 @@ pub(in crate::http) struct PasswordBody {
 pub(in crate::http) struct DaysBody {
     /// How many days back; all when absent.
     #[schema(value_type = Option<u16>, minimum = 1, maximum = 1000)]
-    pub(super) days: Option<Field<u64>>,
+    pub(super) days: Option<Field<Whole>>,
 }
 
 #[derive(Deserialize, ToSchema)]
