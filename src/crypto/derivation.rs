@@ -20,6 +20,15 @@ pub struct KeyDerivation {
     pub lanes: u32,
 }
 
+/// The most that a database may ask for: what stands in its header row may come from anybody who had the file, and a
+/// derivation can neither be stopped nor go without its memory. 16 times what new databases ask for.
+const MOST: KeyDerivation = KeyDerivation {
+    salt: [0; 16],
+    memory_kib: 1 << 20,
+    passes: 48,
+    lanes: 16,
+};
+
 impl KeyDerivation {
     /// A new salt with the default cost: 64 MiB, 3 passes, 1 lane (RFC 9106, section 4, second choice, in one lane).
     ///
@@ -37,8 +46,19 @@ impl KeyDerivation {
     /// Derives the key-encrypting key; takes about 0.12 s and 64 MiB at the default cost.
     ///
     /// # Errors
-    /// [`CryptoError::Derivation`] when the parameters are outside what RFC 9106 allows.
+    /// [`CryptoError::Derivation`] when the parameters are outside what RFC 9106 allows, or cost more than any database of
+    /// ours does.
     pub fn derive(&self, secret: &EncryptionSecret) -> Result<KeyEncryptionKey, CryptoError> {
+        let too_much = self.memory_kib > MOST.memory_kib
+            || self.passes > MOST.passes
+            || self.lanes > MOST.lanes;
+        if too_much {
+            return Err(CryptoError::Derivation(format!(
+                "the database asks for {} KiB of memory, {} passes and {} lanes, and no database of ksnode asks for more \
+                 than {}, {} and {}: its header row was changed",
+                self.memory_kib, self.passes, self.lanes, MOST.memory_kib, MOST.passes, MOST.lanes
+            )));
+        }
         let refused = |error: argon2::Error| CryptoError::Derivation(error.to_string());
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(KEY_LENGTH))
             .map_err(refused)?;
@@ -125,5 +145,41 @@ fn check_context<'a>(items: &'a [&'a [u8]]) -> Context<'a> {
 impl std::fmt::Debug for KeyEncryptionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyEncryptionKey(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the bound, memory alone would end the process: there is no asking for terabytes.
+    #[test]
+    fn a_database_cannot_ask_for_any_cost() {
+        let secret = EncryptionSecret::new(b"one".to_vec());
+        let cheap = KeyDerivation {
+            salt: [1; 16],
+            memory_kib: 8,
+            passes: 1,
+            lanes: 1,
+        };
+        cheap.derive(&secret).unwrap();
+        for dear in [
+            KeyDerivation {
+                memory_kib: u32::MAX,
+                ..cheap
+            },
+            KeyDerivation {
+                passes: u32::MAX,
+                ..cheap
+            },
+            KeyDerivation {
+                memory_kib: 1 << 20,
+                lanes: 17,
+                ..cheap
+            },
+        ] {
+            let error = dear.derive(&secret).unwrap_err().to_string();
+            assert!(error.contains("header row was changed"), "{error}");
+        }
     }
 }
