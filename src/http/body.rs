@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tokio::sync::Semaphore;
 
 use super::answer::{Answer, refusal};
 use super::error::{ApiError, Code};
@@ -17,13 +18,19 @@ use super::object::Object;
 const BODY_BYTES: usize = 100_000;
 /// How much more is read, and thrown away, so that a client that is still sending gets to see the answer.
 const EXCESS_BYTES: usize = 1_000_000;
+/// Up to here a body is read whatever else there is: no call needs as much.
+const SMALL_BYTES: usize = 8 * 1024;
+/// Larger ones that are read at once, in the whole process. Else clients that never end theirs could have [`BODY_BYTES`] kept on
+/// each of thousands of connections, which is gigabytes. Who needs none of these places is not kept waiting by it.
+static LARGE: Semaphore = Semaphore::const_new(500);
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(15);
 
 /// Reads a whole body.
 ///
 /// # Errors
-/// The refusal: 413 when it is too large, 408 when it does not come in time, 400 when it breaks off.
+/// The refusal: 413 when it is too large, 408 when it does not come in time, 400 when it breaks off, 503 when too many
+/// large ones are being read.
 pub(super) async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Unread>
 where
     B: Body<Data = Bytes> + Send + Unpin,
@@ -54,6 +61,7 @@ where
 {
     let mut whole = BytesMut::new();
     let mut length = 0_usize;
+    let mut place = None;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
             return Err(closing(ApiError::invalid_request("the body broke off")));
@@ -65,6 +73,9 @@ where
         length = length.saturating_add(data.len());
         if length > BODY_BYTES + EXCESS_BYTES {
             return Err(closing(too_large()));
+        }
+        if length > SMALL_BYTES && place.is_none() {
+            place = Some(LARGE.try_acquire().map_err(|_| closing(crowded()))?);
         }
         if length <= BODY_BYTES {
             if body.is_end_stream() && whole.is_empty() {
@@ -85,6 +96,10 @@ fn too_large() -> ApiError {
         Code::InvalidRequest,
         "the body has more than 100 kB",
     )
+}
+
+fn crowded() -> ApiError {
+    ApiError::later("many large requests are being read; try again in a second")
 }
 
 fn closing(error: ApiError) -> Unread {

@@ -15,8 +15,9 @@ mod weaknesses;
 use std::io::Write;
 use std::path::Path;
 
-use clients::{Roots, becomes, curl};
-use pairs::Authority;
+pub use clients::{Roots, Stream, ask, series};
+use clients::{becomes, curl};
+pub use pairs::Authority;
 
 use crate::support::{Node, Setup, get_body, register_body, token};
 

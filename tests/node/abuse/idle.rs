@@ -1,0 +1,39 @@
+//! As many connections as a node has room for, and nothing said on them.
+
+use std::net::TcpStream;
+
+use super::{connect_from_elsewhere, during, end, many_files};
+use crate::support::{Setup, wait_for};
+use crate::tls::series;
+
+const CONNECTIONS: usize = 10_000;
+
+#[test]
+fn ten_thousand_idle_connections() {
+    many_files(CONNECTIONS as u64);
+    let home = tempfile::tempdir().unwrap();
+    let room = (CONNECTIONS + 20).to_string();
+    let node = Setup::new(home.path())
+        .env("KSNODE_SERVER__MAX_CONNECTIONS", &room)
+        .start();
+    let mut most = 0.0_f64;
+    during("10,000 idle connections", &node, 600, || {
+        let mut idle: Vec<TcpStream> = Vec::new();
+        let end = end();
+        // The node cuts them off after 30 s. On a slow machine that is before all are there.
+        while idle.len() < CONNECTIONS || std::time::Instant::now() < end {
+            if idle.len() < CONNECTIONS {
+                idle.extend(connect_from_elsewhere(&node).ok());
+            }
+            if idle.len() % 500 == 0 {
+                most = most.max(series(&node, "ksnode_http_connections"));
+            }
+        }
+    });
+    println!("at most {most} at once");
+    assert!(most > CONNECTIONS as f64 / 2.0, "{most}");
+    // All of them are given back.
+    wait_for("the connections to end", || {
+        (series(&node, "ksnode_http_connections") < 20.0).then_some(())
+    });
+}
