@@ -16,6 +16,8 @@ mod download;
 mod error;
 mod forgery;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod jobs;
 mod login;
 mod pacing;

@@ -19,6 +19,8 @@ mod copy;
 mod digest;
 mod encryption;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod history;
 mod hook;

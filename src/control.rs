@@ -17,6 +17,8 @@
 
 mod client;
 mod counter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod protocol;
 mod server;
 mod sessions;

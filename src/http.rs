@@ -19,6 +19,8 @@ mod cors;
 mod docs;
 mod error;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http2;
 mod malformed;
 mod metrics;

@@ -16,6 +16,8 @@
 
 mod auth0;
 mod discord;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod google;
 mod id_token;
 mod jwks;

@@ -33,6 +33,8 @@ pub mod config;
 pub mod control;
 pub mod crypto;
 pub mod desk;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod identity;
 pub mod node;

@@ -19,6 +19,8 @@ mod copy_text;
 mod encryption;
 mod error;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod import;
 mod imported;
 mod report;

@@ -120,7 +120,7 @@ async fn reveal(
 ///
 /// A telegram token is JSON and may hold a name in any script. Clients written for Node.js put it into the header as
 /// Latin-1, others as UTF-8; what is valid UTF-8 is taken as that.
-fn bearer(header: &HeaderValue) -> Option<Cow<'_, str>> {
+pub(super) fn bearer(header: &HeaderValue) -> Option<Cow<'_, str>> {
     let text = match std::str::from_utf8(header.as_bytes()) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => Cow::Owned(header.as_bytes().iter().copied().map(char::from).collect()),

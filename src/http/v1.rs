@@ -94,7 +94,7 @@ pub(super) fn refuse_check(error: ShareError) -> ApiError {
     }
 }
 
-fn typed(request: &RegisterV1) -> Result<crate::shares::WalletShare, ApiError> {
+pub(super) fn typed(request: &RegisterV1) -> Result<crate::shares::WalletShare, ApiError> {
     let curve = wire::curve(request.curve_type.as_deref())?;
     wallet(curve, &request.public_key, &request.share)
 }

@@ -3,6 +3,8 @@
 //! `jsonwebtoken` checks the shape and the signature. The claims are checked here: the library would ask the
 //! system for the time where this node has one clock, and it lets a token pass whose `iss` is absent.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 #[cfg(test)]
 mod tests;
 

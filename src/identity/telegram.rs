@@ -8,6 +8,8 @@
 //! a line feed inside a name of hers, somebody might pass off what Telegram signed for her as another user's login. Hence field
 //! names are words, none comes twice, and no value holds a line feed. Telegram sends nothing else.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod login;
 #[cfg(test)]
 mod tests;
