@@ -13,9 +13,13 @@ use ksnode::control::{Client, Request, socket_path};
 use ksnode::desk::BackupEntry;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::calls::Bench;
+use crate::node::Home;
+use crate::part::{Part, Table, count, figure};
 use crate::report::Line;
+use crate::{Flags, LARGE, block_on};
 
 /// Pages a step, and how many times as long as the step the pause after it is, as in the node.
 const STEP: i32 = 256;
@@ -23,7 +27,7 @@ const PAUSE: u32 = 2;
 
 /// A way to copy the database in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+enum Way {
     /// None: registers alone.
     Idle,
     /// The node's backup, verification and all.
@@ -37,7 +41,7 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Self; 5] = [
+    const ALL: [Self; 5] = [
         Self::Idle,
         Self::Node,
         Self::Steps,
@@ -57,24 +61,24 @@ impl Way {
 }
 
 /// Copies a database in the background until it is told to stop.
-pub struct Copier {
-    pub way: Way,
-    pub database: PathBuf,
-    pub folder: PathBuf,
+struct Copier {
+    way: Way,
+    database: PathBuf,
+    folder: PathBuf,
 }
 
 /// What copies there were.
 #[derive(Clone, Debug, Default)]
-pub struct Copies {
-    pub seconds: Vec<f64>,
-    pub bytes: u64,
+struct Copies {
+    seconds: Vec<f64>,
+    bytes: u64,
     /// The longest that the write-ahead log became.
-    pub log_bytes: u64,
+    log_bytes: u64,
 }
 
 impl Copier {
     /// Makes one copy.
-    pub fn copy(&self) -> anyhow::Result<(f64, u64)> {
+    fn copy(&self) -> anyhow::Result<(f64, u64)> {
         let target = self.folder.join("copy.db");
         let _ = std::fs::remove_file(&target);
         let began = Instant::now();
@@ -94,7 +98,7 @@ impl Copier {
     }
 
     /// Copies again and again until `stop` is set.
-    pub fn run(&self, stop: &Arc<AtomicBool>) -> anyhow::Result<Copies> {
+    fn run(&self, stop: &Arc<AtomicBool>) -> anyhow::Result<Copies> {
         let mut copies = Copies::default();
         let log = {
             let mut name = self.database.clone().into_os_string();
@@ -138,11 +142,8 @@ impl Copier {
     }
 
     fn ask_node(&self) -> anyhow::Result<(f64, u64)> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let data = self.database.parent().context("no data folder")?;
-        runtime.block_on(async {
+        block_on(async {
             let client = Client::connect(&socket_path(data)?).await?;
             let client = client.context("the node does not listen to commands")?;
             let began = Instant::now();
@@ -156,41 +157,83 @@ impl Copier {
 }
 
 /// A way, what it took alone, and what registers met with beside it.
-pub struct Measured {
-    pub way: Way,
-    pub alone: (f64, u64),
-    pub beside: Copies,
-    pub registers: Line,
+struct Measured {
+    way: Way,
+    alone: (f64, u64),
+    beside: Copies,
+    registers: Line,
+}
+
+/// What a backup costs, and costs others.
+pub fn measure(flags: &Flags, folder: &Path) -> anyhow::Result<Part> {
+    let users = flags.users.unwrap_or(LARGE);
+    let home = Home::new(flags.node.clone(), folder.join("node"), &flags.set)?;
+    // Makes what a first start makes.
+    home.start()?.stop()?;
+    home.fill(0..users)?;
+    let (mut bench, runtime) = Bench::start(flags, &home, users)?;
+    let connections = flags.most_connections();
+    let mut measured = Vec::new();
+    for way in Way::ALL {
+        let copier = Copier {
+            way,
+            database: home.database(),
+            folder: folder.to_owned(),
+        };
+        let alone = copier.copy()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let beside = std::thread::spawn(move || copier.run(&stopped));
+        let registers = runtime.block_on(bench.register(connections));
+        stop.store(true, Ordering::Relaxed);
+        let beside = beside
+            .join()
+            .map_err(|_| anyhow::anyhow!("the copier panicked"))??;
+        measured.push(Measured {
+            way,
+            alone,
+            beside,
+            registers: registers?,
+        });
+    }
+    bench.end()?;
+    Ok(part(users, connections, &measured))
 }
 
 /// The table of all ways; ratios are to registers without a backup.
-pub fn print(users: u64, connections: usize, measured: &[Measured]) -> Value {
-    println!("\nBackups of {users} users, registers at {connections} connections\n");
-    println!(
-        "| way | MB | s alone | s beside | WAL MB | registers/s | p50 ms | p99 ms | max ms | p99 x |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+fn part(users: u64, connections: usize, measured: &[Measured]) -> Part {
+    let mut table = Table::new([
+        "way",
+        "MB",
+        "s alone",
+        "s beside",
+        "WAL MB",
+        "registers a second",
+        "p50 ms",
+        "p99 ms",
+        "longest ms",
+        "p99, of that without",
+    ]);
     let idle = measured
         .first()
         .map_or(f64::NAN, |first| first.registers.p99);
     let mut rows = Vec::new();
     for line in measured {
-        let count = f64::from(u32::try_from(line.beside.seconds.len()).unwrap_or(u32::MAX));
-        let beside = line.beside.seconds.iter().sum::<f64>() / count.max(1.0);
+        let copies = f64::from(u32::try_from(line.beside.seconds.len()).unwrap_or(u32::MAX));
+        let beside = line.beside.seconds.iter().sum::<f64>() / copies.max(1.0);
         let registers = &line.registers;
-        println!(
-            "| {} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.2} | {:.1} | {:.2} |",
-            line.way.name(),
-            megabytes(line.alone.1),
-            line.alone.0,
-            beside,
-            megabytes(line.beside.log_bytes),
-            registers.per_second,
-            registers.p50,
-            registers.p99,
-            registers.longest,
-            registers.p99 / idle,
-        );
+        table.row([
+            line.way.name().to_owned(),
+            figure(megabytes(line.alone.1)),
+            figure(line.alone.0),
+            figure(beside),
+            figure(megabytes(line.beside.log_bytes)),
+            figure(registers.per_second),
+            figure(registers.p50),
+            figure(registers.p99),
+            figure(registers.longest),
+            figure(registers.p99 / idle),
+        ]);
         rows.push(json!({
             "way": line.way.name(), "bytes": line.alone.1, "seconds_alone": line.alone.0,
             "seconds_beside": beside, "log_bytes": line.beside.log_bytes,
@@ -198,7 +241,13 @@ pub fn print(users: u64, connections: usize, measured: &[Measured]) -> Value {
             "p99_ratio": registers.p99 / idle,
         }));
     }
-    json!({"users": users, "connections": connections, "ways": rows})
+    let users_shown = count(users);
+    Part {
+        text: format!(
+            "Backups of {users_shown} users again and again, beside registers at {connections} connections:\n\n{table}"
+        ),
+        json: json!({"users": users, "connections": connections, "ways": rows}),
+    }
 }
 
 fn megabytes(bytes: u64) -> f64 {

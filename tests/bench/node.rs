@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::users;
 
 /// Registers under way at once while a database is filled.
 const FILLING: usize = 512;
+
+const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// A node's folder and settings.
 pub struct Home {
@@ -65,23 +68,43 @@ impl Home {
         })
     }
 
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
     /// The database's file.
     pub fn database(&self) -> PathBuf {
-        self.folder.join("data").join(ksnode::store::DATABASE_FILE)
+        self.data().join(ksnode::store::DATABASE_FILE)
+    }
+
+    /// Runs another command to its end and returns what it printed.
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command().args(arguments).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?} failed: {said}");
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .env_clear()
+            .envs(&self.variables)
+            .current_dir(&self.folder)
+            .arg("--config")
+            .arg(self.folder.join("ksnode.toml"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// Starts the node and waits until it answers; until it listens, if it speaks TLS.
     pub fn start(&self) -> anyhow::Result<Node> {
         let began = Instant::now();
         let log = self.folder.join("stderr.log");
-        let mut child = Command::new(&self.program)
-            .env_clear()
-            .envs(&self.variables)
-            .current_dir(&self.folder)
-            .arg("--config")
-            .arg(self.folder.join("ksnode.toml"))
+        let mut child = self
+            .command()
             .arg("serve")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
             .spawn()?;
@@ -89,7 +112,8 @@ impl Home {
         // Owned by a `Node` from here on, so that it is ended whatever fails.
         let mut node = Node {
             child,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            address: NOWHERE,
+            ops: NOWHERE,
             ready: Duration::ZERO,
         };
         let mut lines = BufReader::new(stdout).lines();
@@ -103,28 +127,30 @@ impl Home {
             };
             let line = line?;
             if let Some(rest) = line.strip_prefix("ksnode serves ") {
-                let url = rest.split_once(' ').map_or(rest, |(url, _)| url);
+                let (url, ops) = rest.split_once(' ').context("one address alone")?;
                 let (scheme, address) = url.split_once("://").context("no URL")?;
                 secured = scheme == "https";
+                let (_, ops) = ops.split_once("://").context("no metrics")?;
+                node.ops = ops.trim_end_matches(')').parse()?;
                 break address.parse()?;
             }
         };
         // The pipe stays open: further output must not end the node.
         std::thread::spawn(move || lines.for_each(drop));
         if !secured {
-            first_answer(node.address)?;
+            get(node.address, "/")?;
         }
         node.ready = began.elapsed();
         Ok(node)
     }
 
-    /// Registers users 0 to `count` in the stopped node's database through the library: the same rows, sealed
-    /// in the same way, without the network.
-    pub fn fill(&self, count: u64) -> anyhow::Result<()> {
+    /// Registers these users in the stopped node's database through the library: the same rows, sealed in the same
+    /// way, without the network.
+    pub fn fill(&self, users: Range<u64>) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(fill(&self.config()?, count))
+        runtime.block_on(fill(&self.config()?, users))
     }
 
     fn config(&self) -> anyhow::Result<Config> {
@@ -137,12 +163,12 @@ impl Home {
     }
 }
 
-async fn fill(config: &Config, count: u64) -> anyhow::Result<()> {
+async fn fill(config: &Config, users: Range<u64>) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
     let Opened { store, keys, .. } = ksnode::node::open(config, &clock).await?;
     let shares = KeyShares::new(store.clone(), Arc::new(keys.ring), clock);
     let mut registers = JoinSet::new();
-    for number in 0..count {
+    for number in users {
         if registers.len() >= FILLING {
             registers
                 .join_next()
@@ -162,19 +188,23 @@ async fn fill(config: &Config, count: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn first_answer(address: SocketAddr) -> anyhow::Result<()> {
+/// What a server answers to a GET in clear.
+fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200 "), "GET / failed");
-    Ok(())
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "GET {path} failed");
+    Ok(answer)
 }
 
 /// A running node. Killed when dropped.
 pub struct Node {
     child: Child,
     pub address: SocketAddr,
+    /// Where its metrics are.
+    ops: SocketAddr,
     /// From its start to its first answer.
     pub ready: Duration,
 }
@@ -185,8 +215,18 @@ impl Node {
         Self {
             child,
             address,
+            ops: NOWHERE,
             ready: Duration::ZERO,
         }
+    }
+
+    /// What one of its metrics says.
+    pub fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let metrics = get(self.ops, "/metrics")?;
+        let value = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.context("no such metric")?.parse()?)
     }
 
     pub fn id(&self) -> u32 {

@@ -26,6 +26,11 @@ pub fn peak_resident_kib(id: u32) -> Option<u64> {
     value(&format!("/proc/{id}/status"), "VmHWM:")
 }
 
+/// Bytes that the process has had written to disks.
+pub fn written_bytes(id: u32) -> Option<u64> {
+    value(&format!("/proc/{id}/io"), "write_bytes:")
+}
+
 fn value(path: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;

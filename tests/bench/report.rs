@@ -1,10 +1,11 @@
-//! What was measured, for people and for programs.
+//! What was measured of a node's calls.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::load::Measured;
+use crate::part::{Part, Table, count, figure, shown};
 use crate::process;
 use crate::requests::Call;
 
@@ -113,7 +114,7 @@ struct Figure {
 }
 
 impl Report {
-    fn line(&self, call: Option<Call>, connections: usize) -> Option<&Line> {
+    pub fn line(&self, call: Option<Call>, connections: usize) -> Option<&Line> {
         self.lines
             .iter()
             .find(|line| line.call == call && line.connections == connections)
@@ -170,39 +171,55 @@ impl Report {
     }
 
     /// The table and the figures.
-    pub fn print(&self) {
-        println!("\n{} users in the database", self.users);
-        println!(
-            "{:<13}{:>5}{:>12}{:>10}{:>10}{:>10}{:>10}{:>13}",
-            "call", "conn", "a second", "p50 ms", "p99 ms", "max ms", "node µs", "generator µs"
-        );
-        for line in &self.lines {
-            println!(
-                "{:<13}{:>5}{:>12.0}{:>10.3}{:>10.3}{:>10.2}{:>10}{:>13}",
-                line.name(),
-                line.connections,
-                line.per_second,
-                line.p50,
-                line.p99,
-                line.longest,
-                shown(line.node),
-                shown(line.generator)
-            );
-        }
+    pub fn part(&self) -> Part {
         let memory = &self.memory;
-        println!(
-            "ready after {:.3} s (first start {:.3} s); MiB: ready {}, under load {}, after load {}, peak resident {}",
+        let text = format!(
+            "{} users in the database\n\n{}\nReady after {:.2} s (first start {:.2} s). MiB: {} ready, {} under load, {} after \
+             load, {} resident at most.\n\n{}",
+            count(self.users),
+            self.table(),
             self.ready,
             self.first_ready,
             shown(memory.ready),
             shown(memory.most_under_load),
             shown(memory.after_load),
-            shown(memory.peak_resident)
+            shown(memory.peak_resident),
+            table_of(&self.figures()),
         );
-        self.figures().iter().for_each(Figure::print);
+        Part {
+            text,
+            json: self.json(),
+        }
     }
 
-    pub fn json(&self) -> Value {
+    /// A row for each call and number of connections.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new([
+            "",
+            "connections",
+            "a second",
+            "p50 ms",
+            "p99 ms",
+            "longest ms",
+            "node's CPU µs",
+            "generator's CPU µs",
+        ]);
+        for line in &self.lines {
+            table.row([
+                line.name().to_owned(),
+                line.connections.to_string(),
+                figure(line.per_second),
+                figure(line.p50),
+                figure(line.p99),
+                figure(line.longest),
+                shown(line.node),
+                shown(line.generator),
+            ]);
+        }
+        table
+    }
+
+    fn json(&self) -> Value {
         let memory = &self.memory;
         let lines: Vec<Value> = self.lines.iter().map(Line::json).collect();
         let figures: Vec<Value> = self.figures().iter().map(Figure::json).collect();
@@ -222,6 +239,15 @@ impl Report {
     }
 }
 
+/// Figures beside their aims.
+fn table_of(figures: &[Figure]) -> Table {
+    let mut table = Table::new(["", "measured", "aim", ""]);
+    for figure in figures {
+        table.row(figure.cells());
+    }
+    table
+}
+
 impl Figure {
     fn met(&self) -> Option<bool> {
         self.value.map(|value| {
@@ -233,17 +259,19 @@ impl Figure {
         })
     }
 
-    fn print(&self) {
-        let Some((value, met)) = self.value.zip(self.met()) else {
-            println!("{:<50}{:>8}", self.name, "-");
-            return;
-        };
+    fn cells(&self) -> [String; 4] {
         let sign = if self.at_least { "≥" } else { "≤" };
-        let verdict = if met { "met" } else { "MISSED" };
-        println!(
-            "{:<50}{value:>8.2}   aim {sign} {:<6}{verdict}",
-            self.name, self.aim
-        );
+        let verdict = match self.met() {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "not measured",
+        };
+        [
+            self.name.clone(),
+            shown(self.value),
+            format!("{sign} {}", self.aim),
+            verdict.to_owned(),
+        ]
     }
 
     fn json(&self) -> Value {
@@ -251,29 +279,29 @@ impl Figure {
     }
 }
 
-pub fn shown(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
-}
-
 /// Gets from the small database over those from the large one, at each number of connections.
-pub fn compare(small: &Report, large: &Report) -> Vec<Value> {
+pub fn compare(small: &Report, large: &Report) -> Part {
     let gets = small
         .lines
         .iter()
         .filter(|line| line.call == Some(Call::Get));
-    gets.filter_map(|line| {
+    let figures = gets.filter_map(|line| {
         let value = line.per_second / large.per_second(Some(Call::Get), line.connections)?;
-        let figure = Figure {
+        Some(Figure {
             name: format!(
                 "get, {} / {} users, {} connections",
-                small.users, large.users, line.connections
+                count(small.users),
+                count(large.users),
+                line.connections
             ),
             value: Some(value),
             aim: 1.3,
             at_least: false,
-        };
-        figure.print();
-        Some(figure.json())
-    })
-    .collect()
+        })
+    });
+    let figures: Vec<Figure> = figures.collect();
+    Part {
+        text: table_of(&figures).to_string(),
+        json: figures.iter().map(Figure::json).collect(),
+    }
 }

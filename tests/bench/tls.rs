@@ -21,9 +21,10 @@ use crate::bare::{self, Bare};
 use crate::handshakes::Handshakes;
 use crate::load::{Load, Measured, Order};
 use crate::node::{Home, Node};
+use crate::part::{Part, Table, figure, median, shown};
 use crate::report::Line;
 use crate::requests::{Call, Requests};
-use crate::{Flags, report};
+use crate::{Flags, runtime};
 
 const ROUNDS: usize = 3;
 
@@ -50,18 +51,15 @@ impl What {
 }
 
 /// Everything about TLS.
-pub fn measure(flags: &Flags, folder: &Path) -> anyhow::Result<Value> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+pub fn measure(flags: &Flags, folder: &Path) -> anyhow::Result<Part> {
+    let runtime = runtime()?;
     let servers = Servers::start(flags, folder)?;
     let bench = Bench {
         tls: trusting(&folder.join(bare::CERTIFICATE))?,
         requests: Arc::new(Requests::new(Call::Liveness, [0], SystemClock::new().now())),
-        connections: flags.connections.last().copied().unwrap_or(1),
+        connections: flags.most_connections(),
     };
-    let time = Duration::from_secs_f64(flags.seconds);
-    let warm_up = Duration::from_secs_f64((flags.seconds / 5.0).min(1.0));
+    let (time, warm_up) = (flags.time(), flags.warm_up());
     let mut rows = Vec::new();
     for what in What::ALL {
         let mut lines: [Vec<Line>; 2] = Default::default();
@@ -76,7 +74,7 @@ pub fn measure(flags: &Flags, folder: &Path) -> anyhow::Result<Value> {
         rows.push((what, node, bare));
     }
     servers.stop()?;
-    Ok(print(bench.connections, &rows))
+    Ok(part(bench.connections, &rows))
 }
 
 /// A node under TLS, one in clear, and what they are measured against.
@@ -219,27 +217,24 @@ impl Figures {
     }
 }
 
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-fn print(connections: usize, rows: &[(What, Figures, Figures)]) -> Value {
-    println!("\nTLS, {connections} connections, median of {ROUNDS} rounds");
-    println!(
-        "{:<20}{:>12}{:>10}{:>12}{:>10}{:>14}",
-        "", "node a s", "CPU µs", "bare a s", "CPU µs", "node / bare"
-    );
+fn part(connections: usize, rows: &[(What, Figures, Figures)]) -> Part {
+    let mut table = Table::new([
+        "",
+        "node, a second",
+        "bare, a second",
+        "node / bare",
+        "CPU µs of the node",
+        "CPU µs of the bare one",
+    ]);
     for (what, node, bare) in rows {
-        println!(
-            "{:<20}{:>12.0}{:>10}{:>12.0}{:>10}{:>14.2}",
-            what.name(),
-            node.per_second,
-            report::shown(node.processor),
-            bare.per_second,
-            report::shown(bare.processor),
-            node.per_second / bare.per_second
-        );
+        table.row([
+            what.name().to_owned(),
+            figure(node.per_second),
+            figure(bare.per_second),
+            figure(node.per_second / bare.per_second),
+            shown(node.processor),
+            shown(bare.processor),
+        ]);
     }
     let of = |wanted: What, side: fn(&(What, Figures, Figures)) -> &Figures| {
         let row = rows.iter().find(|(what, ..)| *what == wanted);
@@ -247,15 +242,20 @@ fn print(connections: usize, rows: &[(What, Figures, Figures)]) -> Value {
     };
     let kept = |side| of(What::Secured, side) / of(What::Clear, side);
     let (node, bare) = (kept(|row| &row.1), kept(|row| &row.2));
-    println!(
-        "{:<20}{node:>12.2}{:>10}{bare:>12.2}{:>10}{:>14.2}",
-        "kept under TLS",
-        "",
-        "",
-        node / bare
-    );
+    let empty = String::new;
+    table.row([
+        "kept under TLS".to_owned(),
+        figure(node),
+        figure(bare),
+        figure(node / bare),
+        empty(),
+        empty(),
+    ]);
     let rows = rows.iter().map(
         |(what, node, bare)| json!({"what": what.name(), "node": node.json(), "bare": bare.json()}),
     );
-    json!({"connections": connections, "rows": rows.collect::<Vec<_>>(), "kept": {"node": node, "bare": bare}})
+    Part {
+        text: format!("TLS, {connections} connections, medians of {ROUNDS} rounds:\n\n{table}"),
+        json: json!({"connections": connections, "rows": rows.collect::<Vec<_>>(), "kept": {"node": node, "bare": bare}}),
+    }
 }

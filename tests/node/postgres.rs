@@ -314,7 +314,7 @@ pub(crate) fn give(path: &Path) {
 
 /// The folder of the programs: what `KSNODE_POSTGRES` says; else, as Debian keeps those of each version in a folder of
 /// their own, the newest version's; else nowhere, and the PATH is asked.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     if let Some(folder) = std::env::var_os("KSNODE_POSTGRES") {
         return folder.into();
     }
