@@ -91,13 +91,14 @@ impl Rules {
     }
 
     fn pass(self: &Arc<Self>, client: TcpStream) {
+        // Held from the question to the answer, so that `close` cuts whoever got in before it.
+        let mut streams = self.streams.lock().unwrap();
         if self.closed.load(Ordering::SeqCst) {
             return;
         }
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)) else {
             return;
         };
-        let mut streams = self.streams.lock().unwrap();
         streams.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
         drop(streams);
         let ways = [
