@@ -44,7 +44,7 @@ mod standing;
 mod tests;
 mod verify;
 
-pub use carry::{Carried, carry};
+pub use carry::{Carried, carry, carry_none};
 pub use chain::{Chain, Link};
 pub use entry::{Action, Actor, Entry, Outcome};
 pub use log::{AuditLog, Retention};

@@ -18,6 +18,8 @@ pub enum Carried {
     OwnIsLonger,
     /// With its own: the data it replaces has none.
     Own,
+    /// With a new one: neither of them has any, as when a node is built from its replica.
+    New,
     /// With its own: that of the data it replaces cannot be read.
     Unreadable,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Carried {
             Self::Todays => "this log goes on",
             Self::OwnIsLonger => "the backup's log goes on, which has all of this one",
             Self::Own => "the backup's log goes on, for there was none here",
+            Self::New => "a new log begins, for there was none here and none in what was restored",
             Self::Unreadable => {
                 "the backup's log goes on, for the one that was here could not be read; its entries are in the backup of \
                  the replaced data, as far as that could be made"
@@ -47,7 +50,7 @@ pub fn carry(from: &Connection, to: &Connection) -> Result<Carried, AuditError> 
 
 fn carry_all(from: &Connection, to: &Connection) -> Result<Carried, AuditError> {
     if !has_table(from, TABLE)? {
-        return Ok(Carried::Own);
+        return carry_none(to);
     }
     let newest = from
         .query_row(
@@ -57,7 +60,7 @@ fn carry_all(from: &Connection, to: &Connection) -> Result<Carried, AuditError> 
         )
         .optional()?;
     let Some((seq, mac)) = newest else {
-        return Ok(Carried::Own);
+        return carry_none(to);
     };
     if mac_of(to, seq)? == Some(mac) {
         return Ok(Carried::OwnIsLonger);
@@ -67,6 +70,20 @@ fn carry_all(from: &Connection, to: &Connection) -> Result<Carried, AuditError> 
         copy(from, to, table)?;
     }
     Ok(Carried::Todays)
+}
+
+/// Leaves `to`, which takes the place of nothing that has a log, what it has.
+///
+/// # Errors
+/// [`AuditError`]: it cannot be read.
+pub fn carry_none(to: &Connection) -> Result<Carried, AuditError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM audit)";
+    let has_entries: bool = to.query_row(sql, [], |row| row.get(0))?;
+    Ok(if has_entries {
+        Carried::Own
+    } else {
+        Carried::New
+    })
 }
 
 fn copy(from: &Connection, to: &Connection, table: &str) -> Result<(), StoreError> {

@@ -338,6 +338,10 @@ fn a_restore_keeps_the_backups_log_where_todays_is_no_more() {
         extend(&chain, &backup, 6..=6);
         assert_eq!(findings(&chain, &backup), []);
     }
+    let neither = database();
+    assert_eq!(carry(&database(), &neither).unwrap(), Carried::New);
+    extend(&chain, &neither, 1..=1);
+    assert_eq!(findings(&chain, &neither), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::Record;
 use super::candidate::Legacy;
-use crate::audit::{Action, Actor, AuditError, Carried, Chain, Entry, carry};
+use crate::audit::{Action, Actor, AuditError, Carried, Chain, Entry, carry, carry_none};
 use crate::clock::Timestamp;
 use crate::store::open_read_only;
 
@@ -20,17 +20,14 @@ pub(super) fn enter(
     actor: &Actor,
     now: Timestamp,
 ) {
-    let carried = match legacy
-        .database
-        .map(|database| take_over(database, candidate))
-    {
-        None => Carried::Own,
-        Some(Ok(carried)) => carried,
-        Some(Err(error)) => {
-            tracing::error!(%error, "the audit log of the data that is replaced cannot be taken over; the backup's goes on");
-            Carried::Unreadable
-        }
+    let carried = match legacy.database {
+        Some(database) => take_over(database, candidate),
+        None => carry_none(candidate),
     };
+    let carried = carried.unwrap_or_else(|error| {
+        tracing::error!(%error, "the audit log of the data that is replaced cannot be taken over; the backup's goes on");
+        Carried::Unreadable
+    });
     let mut detail = format!("from {}", source.path.display());
     if let Some(saved) = legacy.saved {
         detail.push_str(&format!(

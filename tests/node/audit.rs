@@ -19,9 +19,9 @@ fn setup(home: &Path) -> Setup {
         .env("KSNODE_BACKUP__AT", "")
 }
 
-/// Entries, oldest first.
+/// Entries, oldest first, with nothing missing between them.
 #[track_caller]
-fn entries(setup: &Setup) -> Vec<Value> {
+pub(crate) fn entries(setup: &Setup) -> Vec<Value> {
     let list = document(&setup.run(&["audit", "list", "--days", "1", "--json"]));
     let mut entries = list["entries"].as_array().unwrap().clone();
     entries.reverse();
@@ -35,7 +35,7 @@ fn entries(setup: &Setup) -> Vec<Value> {
 
 /// What was done, oldest first, and how it ended.
 #[track_caller]
-fn actions(setup: &Setup) -> Vec<String> {
+pub(crate) fn actions(setup: &Setup) -> Vec<String> {
     let word = |entry: &Value, name: &str| entry[name].as_str().unwrap().to_owned();
     entries(setup)
         .iter()

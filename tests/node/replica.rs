@@ -2,6 +2,7 @@
 //! nothing that it does or fails to do keeps the node from serving, unless the operator wants that.
 
 mod ack;
+mod audit;
 mod full;
 mod logins;
 mod newest;

@@ -13,13 +13,13 @@ fn created(setup: &Setup) -> String {
 }
 
 #[track_caller]
-fn restore(setup: &Setup, what: &[&str]) {
+pub(super) fn restore(setup: &Setup, what: &[&str]) {
     let output = setup.run(&[&["restore", "--yes"], what].concat());
     assert!(output.status.success(), "{}", text(&output));
 }
 
 /// Another machine with the house's secret and replica, and with no data.
-fn new_machine(house: &House) -> (tempfile::TempDir, Setup) {
+pub(super) fn new_machine(house: &House) -> (tempfile::TempDir, Setup) {
     let home = tempfile::tempdir().unwrap();
     let setup = Setup::new(home.path()).env("KSNODE_REPLICA__URL", &house.postgres.url());
     std::fs::create_dir_all(setup.data("")).unwrap();
