@@ -9,7 +9,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 
 /// Samples a second; no round number, so that nothing else keeps step with it.
 const FREQUENCY: &str = "997";
@@ -83,7 +82,8 @@ const IN_RUST: [(Cost, &str); 9] = [
     (SHARES, "ksnode::shares ksnode::audit ksnode::clock"),
 ];
 
-/// perf, sampling a process.
+/// perf, sampling a process for as long as a `cat` waits for its input: stopped by a signal, it was seen to end with no
+/// samples.
 pub struct Recorder(Child);
 
 impl Recorder {
@@ -103,6 +103,8 @@ impl Recorder {
                 "-o",
             ])
             .arg(file)
+            .args(["--", "cat"])
+            .stdin(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
         let perf = perf.context("there is no perf: install it (Debian: linux-perf)")?;
@@ -110,7 +112,7 @@ impl Recorder {
     }
 
     pub fn stop(mut self) -> anyhow::Result<()> {
-        kill_process(Pid::from_child(&self.0), Signal::INT)?;
+        drop(self.0.stdin.take());
         self.0.wait()?;
         Ok(())
     }
