@@ -21,7 +21,7 @@ pub fn during<T>(what: &str, node: &Node, mebibytes: u64, attack: impl FnOnce() 
     let users = AtomicU64::new(0);
     let ask = || {
         let user = users.fetch_add(1, Ordering::Relaxed);
-        if user % 10 == 0 {
+        if user.is_multiple_of(10) {
             node.post("/keyshare/v2/register", &token(user), &register_body(user))
                 .data();
         } else {

@@ -25,7 +25,7 @@ fn ten_thousand_idle_connections() {
             if idle.len() < CONNECTIONS {
                 idle.extend(connect_from_elsewhere(&node).ok());
             }
-            if idle.len() % 500 == 0 {
+            if idle.len().is_multiple_of(500) {
                 most = most.max(series(&node, "ksnode_http_connections"));
             }
         }
