@@ -12,7 +12,7 @@ mod identity;
 mod tests;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, BufWriter, Read, Seek};
 use std::path::Path;
 
 use age::x25519::Recipient;
@@ -96,8 +96,11 @@ pub(super) fn encrypt(
     let encryptor = Encryptor::with_recipients(known)
         .map_err(|error| BackupError::Recipients(refusal(&error)))?;
     let new = NewFile::create(target)?;
+    // The library tells in the words of programmers that a header cannot be written. Through memory it can, and the disk's
+    // own error comes with the first chunk.
+    let sink = Digesting::new(Steady::new(&new.file, watch.rhythm()));
     let mut output = encryptor
-        .wrap_output(Digesting::new(Steady::new(&new.file, watch.rhythm())))
+        .wrap_output(BufWriter::with_capacity(BUFFER, sink))
         .map_err(write_failed)?;
     let mut told = Told::begin(watch, Phase::Encrypt, total)?;
     copy(
@@ -109,7 +112,9 @@ pub(super) fn encrypt(
             End::Target => write_failed(error),
         },
     )?;
-    let (_, bytes, digest) = output.finish().map_err(write_failed)?.finish();
+    let sink = output.finish().map_err(write_failed)?.into_inner();
+    let sink = sink.map_err(|error| write_failed(error.into_error()))?;
+    let (_, bytes, digest) = sink.finish();
     new.keep()?;
     told.all()?;
     Ok(Sealed { bytes, digest })

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::{KeychainError, StoreError};
 
-/// Why a backup or a restore did not happen. Live data is untouched in every case.
+/// Why a backup or a restore did not happen. Live data is untouched in every case but [`BackupError::NotOpened`].
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
     /// One at a time.
@@ -182,6 +182,12 @@ pub enum BackupError {
     /// `backup.age_recipients` cannot be used.
     #[error("backup.age_recipients: {0}")]
     Recipients(String),
+    /// After a restore, or a restore that was not decided on: there is nothing to serve. The node ends.
+    #[error(
+        "the database that is in place now does not open: {0}. The node stops, and its next start tries again; a restore that \
+         was decided on is finished then"
+    )]
+    NotOpened(Box<BackupError>),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

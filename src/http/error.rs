@@ -200,6 +200,7 @@ fn path_of(error: &mut BackupError) -> Option<&mut PathBuf> {
         | BackupError::Space { .. }
         | BackupError::Recipients(_)
         | BackupError::WayDown { .. }
+        | BackupError::NotOpened(_)
         | BackupError::Store(_)
         | BackupError::Keychain(_) => None,
     }

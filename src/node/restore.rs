@@ -42,7 +42,12 @@ impl Restores {
                 tracing::error!(%error, path = %order.request.path.display(), "a backup was not restored");
             }
             self.enter(&order, &outcome).await;
+            let is_over = matches!(outcome, Err(BackupError::NotOpened(_)));
+            // Whoever asked is to know how it stands before the node goes.
             order.answer(outcome);
+            if is_over {
+                self.stop.cancel();
+            }
         }
     }
 
@@ -93,7 +98,8 @@ impl Restores {
         prepared: PreparedRestore,
     ) -> Result<RestoreReport, BackupError> {
         let finished = api.store.folder().finish_replacement().map(drop);
-        let store = self.or_end(finished.and_then(|()| self.open(api)))?;
+        let opened = finished.and_then(|()| self.open(api));
+        let store = opened.map_err(|error| not_opened(error.into()))?;
         let (keys, report) = prepared.done()?;
         let opened = self.opened(api, store, keys);
         opened.backups.begin_anew().await;
@@ -103,9 +109,9 @@ impl Restores {
 
     /// The old database, which is still in its place.
     async fn open_again(&self, api: &Arc<Api>) -> Result<(), BackupError> {
-        let store = self.or_end(self.open(api))?;
+        let store = self.open(api).map_err(|error| not_opened(error.into()))?;
         let keys = self.blueprint.keys(&store).await;
-        let keys = keys.inspect_err(|_| self.stop.cancel())?;
+        let keys = keys.map_err(|error| not_opened(error.into()))?;
         self.hand_out(self.opened(api, store, keys));
         Ok(())
     }
@@ -138,12 +144,9 @@ impl Restores {
         self.restored
             .send_modify(|count| *count = count.wrapping_add(1));
     }
+}
 
-    fn or_end<T>(&self, opened: Result<T, StoreError>) -> Result<T, BackupError> {
-        opened.map_err(|error| {
-            tracing::error!(%error, "the database does not open after a restore; the node stops, and its next start tries again");
-            self.stop.cancel();
-            error.into()
-        })
-    }
+fn not_opened(error: BackupError) -> BackupError {
+    tracing::error!(%error, "the database does not open after a restore; the node stops, and its next start tries again");
+    BackupError::NotOpened(Box::new(error))
 }

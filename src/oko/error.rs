@@ -53,7 +53,7 @@ pub enum OkoError {
     },
     /// A file or a pipe.
     #[error(
-        "{path}: {source}; check that it exists, belongs to you, and that the disk is not full"
+        "{path}: {source}; check that it exists, belongs to you, and that the disk is well and has room"
     )]
     Io {
         /// What was touched.

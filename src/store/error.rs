@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::ErrorCode;
+
 use crate::crypto::CryptoError;
 
 /// What can go wrong between the program and its database.
@@ -21,7 +23,7 @@ pub enum StoreError {
     },
     /// A file or folder of the store cannot be used.
     #[error(
-        "{path}: {source}; check that it exists, belongs to the user that runs ksnode, and that the disk is not full"
+        "{path}: {source}; check that it exists, belongs to the user that runs ksnode, and that the disk is well and has room"
     )]
     Io {
         /// What was touched.
@@ -60,7 +62,7 @@ pub enum StoreError {
         from: usize,
     },
     /// The database answered with an error.
-    #[error("database: {0}")]
+    #[error("database: {error}{advice}", error = .0, advice = advice(.0))]
     Database(Arc<rusqlite::Error>),
     /// A row holds what no ksnode writes.
     #[error("the database is damaged: {0}; restore a backup")]
@@ -99,6 +101,18 @@ impl From<rusqlite::Error> for StoreError {
             return Self::Damaged(error.to_string());
         }
         Self::Database(Arc::new(error))
+    }
+}
+
+/// What to do about an error of SQLite that is one of the disk.
+fn advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => {
+            "; the disk of the data folder did not do what it should: see what the kernel says of it (`dmesg`), and whether it \
+             has room"
+        }
+        Some(ErrorCode::DiskFull) => "; make room on the disk of the data folder",
+        _ => "",
     }
 }
 
