@@ -32,6 +32,15 @@ pub const SESSION_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// How long an expired session is still known, so that a late client is told that it expired.
 const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 
+/// How far the clock may have been set back since a session began: steps of a time server are smaller.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Whether a session that ends then is over. So is one that would live longer than any may: the clock was set back since it
+/// began, and its minutes are not to become hours.
+fn is_over(expires_at: Timestamp, now: Timestamp) -> bool {
+    now > expires_at || expires_at > now.plus(SESSION_LIFETIME).plus(TOLERANCE)
+}
+
 /// Why a session does not allow a call. The texts go to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
@@ -123,7 +132,7 @@ impl Reveal {
         now: Timestamp,
     ) -> Result<(), ShareError> {
         let Some(reveal) = reveal else { return Ok(()) };
-        if now > reveal.expires_at {
+        if is_over(reveal.expires_at, now) {
             return Err(SessionError::Expired.into());
         }
         let state: Option<String> = connection
@@ -277,7 +286,7 @@ impl Sessions {
         if row.state != "COMMITTED" {
             return Err(SessionError::NotCommitted(row.state).into());
         }
-        if self.clock.now() > row.expires_at {
+        if is_over(row.expires_at, self.clock.now()) {
             return Err(SessionError::Expired.into());
         }
         let calls = row.operation.calls();

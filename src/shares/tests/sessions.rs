@@ -198,6 +198,18 @@ async fn signatures_tokens_and_time_are_checked_in_order() {
     );
     let reveal = send(Some(&good), Some(&token)).await.unwrap();
 
+    // A clock that is set back by much ends it, and makes it live no longer; by little it does nothing.
+    let now = house.clock.now();
+    for (back, is_over) in [(30, false), (3600, true)] {
+        house.clock.set_wall(now.minus(Duration::from_secs(back)));
+        let sent = send(Some(&good), Some(&token)).await;
+        assert_eq!(sent.is_err(), is_over, "{back} seconds back");
+        if is_over {
+            assert_eq!(session_error(sent), SessionError::Expired);
+        }
+    }
+    house.clock.set_wall(now);
+
     house
         .clock
         .advance(SESSION_LIFETIME + Duration::from_millis(1));
