@@ -48,13 +48,15 @@ impl DailyFile {
         Ok(())
     }
 
-    /// Removes all but the newest files. Names sort as their days do.
+    /// Removes all but the newest files, of which names sort as their days do. Those of days to come are the first to go: a clock
+    /// that was wrong has made them, and they must not take today's place.
     fn prune(&mut self) -> io::Result<()> {
         let mut files: Vec<PathBuf> = std::fs::read_dir(&self.folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| is_daily(path))
             .collect();
-        files.sort_unstable();
+        let today = path_of(&self.folder, &self.day);
+        files.sort_unstable_by(|a, b| (*a <= today, a).cmp(&(*b <= today, b)));
         let surplus = files.len().saturating_sub(self.keep_days);
         files
             .into_iter()
@@ -81,12 +83,16 @@ fn today(clock: &SharedClock) -> String {
 }
 
 fn open_day(folder: &Path, day: &str) -> io::Result<File> {
-    let path = folder.join(format!("ksnode-{day}.log"));
+    let path = path_of(folder, day);
     OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
         .open(path)
+}
+
+fn path_of(folder: &Path, day: &str) -> PathBuf {
+    folder.join(format!("ksnode-{day}.log"))
 }
 
 fn is_daily(path: &Path) -> bool {
@@ -100,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock, ManualClock};
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -131,6 +137,31 @@ mod tests {
         );
         let last = std::fs::read_to_string(folder.path().join("ksnode-2026-01-03.log")).unwrap();
         assert_eq!(last, "three\n");
+    }
+
+    #[test]
+    fn files_of_days_to_come_take_no_place_of_todays() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::shared();
+        let today = clock.now();
+        clock.set_wall(today.plus(Duration::from_secs(20 * 365 * 24 * 60 * 60)));
+        let mut daily = DailyFile::open(folder.path(), 3, clock.clone()).unwrap();
+        for _ in 0..3 {
+            daily.write_all(b"of the future\n").unwrap();
+            clock.advance(Duration::from_secs(24 * 60 * 60));
+        }
+        clock.set_wall(today);
+        daily.write_all(b"of today\n").unwrap();
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        daily.write_all(b"of tomorrow\n").unwrap();
+        assert_eq!(
+            names(folder.path()),
+            [
+                "ksnode-2026-01-01.log",
+                "ksnode-2026-01-02.log",
+                "ksnode-2045-12-29.log"
+            ]
+        );
     }
 
     #[test]
