@@ -16,7 +16,8 @@ mod strangers;
 use std::path::Path;
 
 use crate::support::Setup;
-use client::Client;
+pub use client::Client;
+pub use commands::set_password;
 
 /// A configured password.
 const PASSWORD: &str = "correct horse battery";

@@ -9,6 +9,7 @@ mod backups;
 mod restores;
 #[cfg(not(feature = "rehearsal"))]
 mod rollbacks;
+mod together;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,15 +43,21 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
+        Self::with(|setup| setup)
+    }
+
+    /// One with further settings.
+    fn with(settings: impl Fn(Setup) -> Setup) -> Self {
         use age::secrecy::ExposeSecret;
         let home = tempfile::tempdir().unwrap();
         let identity = age::x25519::Identity::generate();
         let file = home.path().join("identity");
         std::fs::write(&file, identity.to_string().expose_secret()).unwrap();
         let setup = || {
-            Setup::new(home.path())
+            let setup = Setup::new(home.path())
                 .env("KSNODE_ADMIN__PASSWORD", PASSWORD)
-                .env("KSNODE_BACKUP__AT", "")
+                .env("KSNODE_BACKUP__AT", "");
+            settings(setup)
         };
         let recipient = identity.to_public().to_string();
         Self {

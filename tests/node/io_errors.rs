@@ -8,7 +8,7 @@ use crate::operator::{has_user, holds, metric, names, printed, refused, register
 use crate::support::{Answer, Node, Setup, register_body, token, wait_for};
 
 /// Options for strace: these calls fail with this error, on these paths alone where some are given.
-fn inject(calls: &str, error: &str, paths: &[&Path]) -> String {
+pub fn inject(calls: &str, error: &str, paths: &[&Path]) -> String {
     let paths = paths.iter().map(|path| format!(" -P {}", path.display()));
     let paths: String = paths.collect();
     format!("-o /dev/null -e trace={calls} -e inject={calls}:error={error}{paths}")

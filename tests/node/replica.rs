@@ -17,13 +17,13 @@ use crate::postgres::Postgres;
 use crate::support::{Answer, Node, Setup, register_body, token, wait_for};
 
 /// A node's home and the Postgres that holds its replica.
-struct House {
-    home: tempfile::TempDir,
-    postgres: Postgres,
+pub(crate) struct House {
+    pub(crate) home: tempfile::TempDir,
+    pub(crate) postgres: Postgres,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::beside(Postgres::start())
     }
 
@@ -34,7 +34,7 @@ impl House {
         }
     }
 
-    fn setup(&self) -> Setup {
+    pub(crate) fn setup(&self) -> Setup {
         self.setup_through(self.postgres.port())
     }
 
@@ -64,7 +64,7 @@ fn state(setup: &Setup) -> Value {
 
 /// Waits until the replica is followed and has everything.
 #[track_caller]
-fn whole(setup: &Setup) {
+pub(crate) fn whole(setup: &Setup) {
     wait_for("the replica to have everything", || {
         let state = state(setup);
         (state["phase"] == "following" && state["lag_changes"] == 0).then_some(())
@@ -73,7 +73,7 @@ fn whole(setup: &Setup) {
 
 /// Waits until it stands so.
 #[track_caller]
-fn stands(setup: &Setup, phase: &str) -> String {
+pub(crate) fn stands(setup: &Setup, phase: &str) -> String {
     wait_for(phase, || {
         let state = state(setup);
         (state["phase"] == phase).then(|| state["error"].as_str().unwrap_or_default().to_owned())
@@ -92,7 +92,7 @@ fn says(setup: &Setup, words: &str) -> String {
 
 /// Compares every row; returns the number of users.
 #[track_caller]
-fn verified(setup: &Setup) -> u64 {
+pub(crate) fn verified(setup: &Setup) -> u64 {
     let compared = wait_for("a comparison", || {
         let output = setup.run(&["replica", "verify", "--json"]);
         let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
@@ -105,7 +105,7 @@ fn verified(setup: &Setup) -> u64 {
 }
 
 /// What SQL counts the users in Postgres.
-const USERS: &str = "SELECT count(*) FROM ksnode.\"user\"";
+pub(crate) const USERS: &str = "SELECT count(*) FROM ksnode.\"user\"";
 
 fn text(output: &std::process::Output) -> String {
     let both = [&output.stdout[..], &output.stderr[..]].concat();

@@ -15,17 +15,18 @@ use crate::operator::document;
 use crate::support::{Node, Setup, agent};
 
 /// What is restored in all rounds.
-struct Past {
-    users: Vec<u64>,
-    plain: String,
+pub(super) struct Past {
+    pub(super) users: Vec<u64>,
+    pub(super) plain: String,
     encrypted: String,
 }
 
 impl Past {
     /// Registers users and makes backups of them.
-    fn of(stage: &mut Stage) -> (Self, Node) {
+    pub(super) fn of(stage: &mut Stage) -> (Self, Node) {
         let node = stage.encrypting.start();
-        let users = stage.register(&node, 100);
+        stage.register(&node, 100);
+        let users = stage.live.iter().copied().collect();
         let encrypted = backup(&stage.encrypting);
         assert!(node.stop().success());
         let node = stage.plain.start();
@@ -38,7 +39,7 @@ impl Past {
         (past, node)
     }
 
-    fn name(&self, round: u64) -> &str {
+    pub(super) fn name(&self, round: u64) -> &str {
         if round % 3 == 2 {
             &self.encrypted
         } else {
@@ -48,14 +49,14 @@ impl Past {
 }
 
 /// Restores through whatever there is, node or folder; returns how long it took.
-fn restore(stage: &Stage, setup: &Setup, name: &str) -> Duration {
+pub(super) fn restore(stage: &Stage, setup: &Setup, name: &str) -> Duration {
     let begun = Instant::now();
     document(&stage.with_identity(setup, &["restore", name, "--yes", "--json"]));
     begun.elapsed()
 }
 
 /// What is seen of a restore, and how much later at most the kill comes.
-fn signs(stage: &Stage, length: Duration) -> Vec<(PathBuf, Sign, Duration)> {
+pub(super) fn signs(stage: &Stage, length: Duration) -> Vec<(PathBuf, Sign, Duration)> {
     let (data, backups) = (stage.data(), stage.backups());
     let sign = |part, end, gone| Sign { part, end, gone };
     let micros = Duration::from_micros;
@@ -96,20 +97,20 @@ fn signs(stage: &Stage, length: Duration) -> Vec<(PathBuf, Sign, Duration)> {
 }
 
 /// What a round knows of a restore that was killed.
-struct Killed {
+pub(super) struct Killed {
     /// Users that were registered after the backup and before the restore was asked for.
-    since: Vec<u64>,
-    registers: Vec<Register>,
+    pub(super) since: Vec<u64>,
+    pub(super) registers: Vec<Register>,
     /// When the restore was answered, if it was.
-    answered: Option<Instant>,
+    pub(super) answered: Option<Instant>,
     /// The backups that were there before.
-    known: BTreeSet<String>,
+    pub(super) known: BTreeSet<String>,
 }
 
 impl Killed {
     /// Asserts that the node holds the old data or the restored data. Returns whether it is the restored, and then puts
     /// the old back.
-    fn judge(&self, stage: &mut Stage, past: &Past, round: u64, node: &Node) -> bool {
+    pub(super) fn judge(&self, stage: &mut Stage, past: &Past, round: u64, node: &Node) -> bool {
         let restored = check(node, self.since[0]) == (false, false);
         if restored {
             self.is_restored(stage, past, node);
@@ -180,7 +181,7 @@ impl Killed {
     }
 }
 
-fn known(stage: &Stage) -> BTreeSet<String> {
+pub(super) fn known(stage: &Stage) -> BTreeSet<String> {
     crate::campaign::names(&stage.backups())
         .into_iter()
         .collect()
