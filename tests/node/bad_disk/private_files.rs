@@ -55,6 +55,8 @@ fn a_certificate_that_cannot_be_kept_is_not_served() {
         disk.is_mended();
         assert_tidy(&setup);
     }
+    // The last rule fails after the file has its name, and the next start takes it as it is.
+    std::fs::remove_file(setup.data("tls-self-signed.pem")).unwrap();
     let renaming = inject("rename,renameat,renameat2", "EIO", &[]);
     let output = setup.run_traced(&renaming, &["serve"]);
     refused(&output, 1, &["tls-self-signed.pem", "(os error 5)", "disk"]);
