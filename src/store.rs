@@ -37,6 +37,7 @@ use rusqlite::Connection;
 
 use crate::clock::SharedClock;
 pub use changes::{Change, ChangeLog, ColumnKind, LogState, LoggedTable, Mark};
+use checkpoint::Checkpointer;
 pub use connection::{APPLICATION_ID, migrate, open_detached, schema_version};
 pub use error::StoreError;
 pub use export::Export;
@@ -152,10 +153,11 @@ impl Store {
             .map(|on| Shipping::new(&connection, on.waits, clock.clone()))
             .transpose()?;
         let flushes = Flushes::new(clock.clone());
-        let readers = Arc::new(Readers::open(&path, options.readers, clock)?);
+        let readers = Arc::new(Readers::open(&path, options.readers, clock.clone())?);
+        let checkpointer = Checkpointer::start(&connection, &path, flushes.clone(), clock)?;
         let writer = Writer::start(
             connection,
-            &path,
+            checkpointer,
             options.queue_length,
             readers.clone(),
             flushes,

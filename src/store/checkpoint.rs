@@ -17,14 +17,19 @@ use super::StoreError;
 use super::connection::{BUSY_TIMEOUT, open_checkpointer};
 use super::flushes::Flushes;
 use super::readers::Readers;
+use crate::clock::SharedClock;
 
 /// Pages written between two passive checkpoints: 8 MiB.
 const PASSIVE_PAGES: u64 = 2048;
 /// Pages in the log at which the writer starts it anew: 64 MiB.
 const RESET_PAGES: u64 = 16 * 1024;
-/// How long the writer waits for readers when it starts the log anew. A long read (a backup) may be under way;
-/// then the log grows on and the next attempt comes [`RESET_PAGES`] later.
+/// How long the writer waits for readers when it starts the log anew. A long read (a backup) may be under way; then the log
+/// grows on.
 const RESET_PATIENCE: Duration = Duration::from_millis(50);
+/// When the next attempt comes after one that was in vain. By time, as what is waited for is: after so many more pages instead,
+/// writers beside a backup would wait again and again, and where little is written one long read after another would meet
+/// each of the few attempts, and the log grow without end.
+const RESET_PAUSE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// Pages in the log after this thread's last commit. The library's hook is a plain function that can carry
@@ -38,8 +43,10 @@ pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
     next_passive: u64,
-    next_reset: u64,
+    /// By the monotonic clock.
+    next_reset: Duration,
     flushes: Flushes,
+    clock: SharedClock,
 }
 
 impl Checkpointer {
@@ -48,6 +55,7 @@ impl Checkpointer {
         writer: &Connection,
         path: &Path,
         flushes: Flushes,
+        clock: SharedClock,
     ) -> Result<Self, StoreError> {
         writer.wal_hook(Some(|_, pages| {
             LOG_PAGES.set(u64::try_from(pages).unwrap_or(0));
@@ -72,8 +80,9 @@ impl Checkpointer {
             wake,
             thread,
             next_passive: PASSIVE_PAGES,
-            next_reset: RESET_PAGES,
+            next_reset: Duration::ZERO,
             flushes,
+            clock,
         })
     }
 
@@ -82,16 +91,16 @@ impl Checkpointer {
         let pages = LOG_PAGES.get();
         if pages < PASSIVE_PAGES {
             self.next_passive = PASSIVE_PAGES;
-            self.next_reset = RESET_PAGES;
         }
-        if pages < self.next_reset && pages < self.next_passive {
+        let resets = pages >= RESET_PAGES && self.clock.monotonic() >= self.next_reset;
+        if !resets && pages < self.next_passive {
             return;
         }
         // A checkpoint reaches as far as the oldest snapshot allows.
         if let Err(error) = readers.release_idle() {
             tracing::warn!(%error, "an idle reader could not be released");
         }
-        if pages >= self.next_reset {
+        if resets {
             self.reset(writer, pages);
         } else {
             self.next_passive = pages.saturating_add(PASSIVE_PAGES);
@@ -114,14 +123,14 @@ impl Checkpointer {
             .and_then(|()| checkpoint(writer, "RESTART"))
             .and_then(|done| Ok(writer.busy_timeout(BUSY_TIMEOUT).map(|()| done)?));
         match outcome {
-            Ok(true) => {}
-            Ok(false) => self.next_reset = pages.saturating_add(RESET_PAGES),
+            Ok(true) => return,
+            Ok(false) => {}
             Err(error) => {
                 self.flushes.note(&error);
-                self.next_reset = pages.saturating_add(RESET_PAGES);
                 tracing::warn!(%error, pages, "the write-ahead log could not be started anew; it grows until that succeeds");
             }
         }
+        self.next_reset = self.clock.monotonic().saturating_add(RESET_PAUSE);
     }
 }
 

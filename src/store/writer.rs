@@ -105,7 +105,7 @@ impl Writer {
     /// Starts the thread, which owns `connection` from now on.
     pub(super) fn start(
         connection: Connection,
-        path: &Path,
+        checkpointer: Checkpointer,
         length: usize,
         readers: Arc<Readers>,
         flushes: Flushes,
@@ -114,7 +114,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(length);
         let work = Work {
-            checkpointer: Checkpointer::start(&connection, path, flushes.clone())?,
+            checkpointer,
             connection,
             readers,
             flushes: flushes.clone(),
@@ -124,7 +124,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || work.run(jobs))
-            .map_err(|error| StoreError::io(path, error))?;
+            .map_err(|error| StoreError::io(Path::new("thread of the writer"), error))?;
         Ok(Self {
             queue: Mutex::new(Queue {
                 jobs: Some(queue),

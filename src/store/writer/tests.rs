@@ -1,28 +1,24 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{ManualClock, SystemClock};
 use crate::store::{FolderLock, Store, StoreOptions};
 
 const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
     CREATE TABLE part (item INTEGER REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED) STRICT;";
 
 fn open(folder: &tempfile::TempDir, queue_length: usize) -> Arc<Store> {
+    open_at(folder, queue_length, SystemClock::shared())
+}
+
+fn open_at(folder: &tempfile::TempDir, queue_length: usize, clock: SharedClock) -> Arc<Store> {
     let lock = FolderLock::take(folder.path()).unwrap();
     let options = StoreOptions {
         queue_length,
         ..StoreOptions::default()
     };
-    Arc::new(
-        Store::open(
-            lock,
-            &[TABLE],
-            options,
-            StoreMetrics::default(),
-            SystemClock::shared(),
-        )
-        .unwrap(),
-    )
+    Arc::new(Store::open(lock, &[TABLE], options, StoreMetrics::default(), clock).unwrap())
 }
 
 fn insert(name: &str) -> impl FnOnce(&Connection) -> Result<i64, StoreError> + Send + 'static {
@@ -305,8 +301,33 @@ async fn the_log_is_started_anew_when_it_has_grown() {
     let store = open(&folder, 16);
     // A reader that is idle from now on must not hold the log back.
     assert!(names(&store).await.is_empty());
-    // 120 MB of rows: without a reset the log would hold them all.
-    for round in 0..1200 {
+    // Without a reset the log would hold them all.
+    write_megabytes(&store, 120).await;
+    let (_, log) = store.size();
+    assert!(log < 80 << 20, "the log has {log} bytes");
+}
+
+#[tokio::test]
+async fn a_log_that_a_long_read_has_held_back_is_started_anew_soon_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = ManualClock::shared();
+    let store = open_at(&folder, 16, clock.clone());
+    let reader = Connection::open(folder.path().join("ksnode.db")).unwrap();
+    let read = "BEGIN; SELECT count(*) FROM item;";
+    reader.execute_batch(read).unwrap();
+    write_megabytes(&store, 100).await;
+    let (_, held_back) = store.size();
+    assert!(held_back > 100 << 20, "the log has {held_back} bytes");
+    reader.execute_batch("COMMIT").unwrap();
+    clock.advance(Duration::from_secs(6));
+    write_megabytes(&store, 1).await;
+    let (_, log) = store.size();
+    assert!(log < 80 << 20, "the log has {log} bytes");
+}
+
+/// Writes so much, a tenth of a megabyte at a time.
+async fn write_megabytes(store: &Store, megabytes: u32) {
+    for round in 0..megabytes * 10 {
         let big = |connection: &Connection| -> Result<(), StoreError> {
             connection.execute(
                 "INSERT INTO item (name) VALUES (hex(randomblob(50000)))",
@@ -319,8 +340,6 @@ async fn the_log_is_started_anew_when_it_has_grown() {
             .await
             .unwrap_or_else(|error| panic!("{round}: {error}"));
     }
-    let (_, log) = store.size();
-    assert!(log < 80 << 20, "the log has {log} bytes");
 }
 
 #[tokio::test]
