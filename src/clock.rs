@@ -51,6 +51,11 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// The day on which it is, in UTC: `2026-11-30`.
+    pub fn day(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+
     /// This moment moved forward by `by`; the far future when that overflows.
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(millis(by)))

@@ -23,6 +23,8 @@
 //! | [`crypto`] | encryption secret, key ring, sealing; nothing else touches key material |
 //! | [`config`] | `ksnode.toml`, environment, defaults, validation |
 //! | [`clock`] | the one source of time, replaceable in tests |
+//!
+//! `fuzzing`, in tests and fuzzers' builds alone, is no room: it has a door to each parser of bytes from outside.
 
 pub mod admin;
 pub mod audit;

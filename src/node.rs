@@ -23,19 +23,20 @@ mod watch;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::SharedClock;
 use crate::config::InForce;
 use crate::control::{ControlServer, at_desk, socket_path};
-use crate::http::{Current, Front, HttpMetrics, Ops, Readiness, Redirect};
+use crate::http::{Api, Current, Front, Ops, Readiness, Redirect};
 use crate::service::notify::Manager;
 use crate::service::sockets::PassedSockets;
 use crate::store::FolderLock;
 use crate::tls::{Gate, Reload};
 use assembly::{
-    Companions, Data, Ends, access, background, desk, facts, front_options, fronts, gate, registry,
-    site,
+    Companions, Data, Ends, WayIn, access, background, desk, facts, fronts, site, way_in,
 };
 pub use error::NodeError;
 pub use open::{Opened, fetch_replica, lock, open, open_existing, restore_stopped};
@@ -93,23 +94,14 @@ impl Node {
         let socket = socket_path(&config.data_dir)?;
         let data = Data::open(config, &manager, &clock).await?;
         let companions = Companions::start(config, &ports, &data, &clock).await?;
-        let metrics = HttpMetrics::new(companions.traffic.clone());
-        let mut registry = registry(&metrics, &data, &companions);
         let current = data.current.clone();
-        let front = Front::new(
-            current.clone(),
-            front_options(config),
-            metrics,
-            clock.clone(),
-        )?;
-        let supply = companions.supply.as_ref();
-        let gate = supply.map(|supply| gate(supply, &front, &mut registry));
-        let gate = gate.transpose()?;
-        let desk = desk(
-            &current,
-            facts(in_force, &ports, &data, &companions, &clock),
-            &clock,
-        );
+        let WayIn {
+            front,
+            gate,
+            registry,
+        } = way_in(config, &data, &companions, &clock)?;
+        let facts = facts(in_force, &ports, &data, &companions, &clock);
+        let desk = desk(&current, facts, &clock);
         let access = access(config, &current, &clock);
         let control = ControlServer::bind(&socket, at_desk(desk.clone(), access.clone()))?;
         let site = site(config, access, desk.clone(), &clock);
@@ -219,34 +211,49 @@ impl Node {
             seconds = self.deadline.as_secs(),
             "stopping: requests under way may finish"
         );
-        let served = async {
-            serving.wait().await;
-            if let Some(pages) = pages {
-                pages.wait().await;
-            }
-        };
-        let finished = tokio::time::timeout(self.deadline, served).await.is_ok();
-        if !finished {
-            tracing::warn!("requests were still under way at the deadline and are cut off");
-        }
+        let finished = served(serving, pages, self.deadline).await;
         self.last.cancel();
         background.wait().await;
-        let api = self.current.get();
-        api.backups.keeper().stop().await;
-        life::stopped(&api.audit, finished).await;
-        api.store.close().await;
+        close(&self.current.get(), finished).await;
         ops_stop.cancel();
-        // Whoever still reads then is cut off; nothing of the node hangs on that.
-        for (what, task) in [
+        await_listeners([
             ("control socket", control),
             ("redirects", redirect),
             ("metrics and health", ops),
-        ] {
-            if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, task).await {
-                tracing::error!(%error, what, "a listener failed");
-            }
-        }
+        ])
+        .await;
         tracing::info!("stopped");
         finished
+    }
+}
+
+/// Waits for the requests that are under way, until the deadline. Returns whether they were finished by then.
+async fn served(api: TaskTracker, pages: Option<TaskTracker>, deadline: Duration) -> bool {
+    let all = async {
+        api.wait().await;
+        if let Some(pages) = pages {
+            pages.wait().await;
+        }
+    };
+    let finished = tokio::time::timeout(deadline, all).await.is_ok();
+    if !finished {
+        tracing::warn!("requests were still under way at the deadline and are cut off");
+    }
+    finished
+}
+
+/// Ends what is written, once nobody asks for anything any more.
+async fn close(api: &Api, finished: bool) {
+    api.backups.keeper().stop().await;
+    life::stopped(&api.audit, finished).await;
+    api.store.close().await;
+}
+
+/// Waits for the smaller listeners. Whoever still reads then is cut off; nothing of the node hangs on that.
+async fn await_listeners(listeners: [(&'static str, JoinHandle<()>); 3]) {
+    for (what, task) in listeners {
+        if let Ok(Err(error)) = tokio::time::timeout(OPS_PATIENCE, task).await {
+            tracing::error!(%error, what, "a listener failed");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Bodies of requests and answers, as api.md spells them.
 
+mod described;
+
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,6 +11,10 @@ use zeroize::Zeroizing;
 use super::error::{ApiError, Code};
 use super::object::Object;
 use crate::shares::{CurveType, PublicKey, SHARE_LENGTH, Share, StoredShare, WalletShare};
+pub(super) use described::{
+    AuthTypeName, CredentialsV1, DoneBody, Ed25519Wallet, FailureBody, OperationTypeName,
+    Secp256k1Wallet, SuccessBody,
+};
 
 /// What every call with a bearer token may carry besides its own fields.
 #[derive(Default, Deserialize, ToSchema)]
@@ -24,68 +30,11 @@ pub(super) struct Credentials {
     pub(super) cr_signature: Option<String>,
 }
 
-/// What a call of the first generation may carry: it knows no sessions.
-#[derive(ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the field for OpenAPI; Credentials is what is parsed"
-)]
-pub(super) struct CredentialsV1 {
-    /// Who vouches for the caller; `google` when absent.
-    #[schema(default = "google")]
-    auth_type: Option<AuthTypeName>,
-}
-
-/// The ways to log in that this node knows.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[allow(
-    dead_code,
-    reason = "describes the field for OpenAPI; Identities knows what is configured"
-)]
-pub(super) enum AuthTypeName {
-    Google,
-    Auth0,
-    X,
-    Telegram,
-    Discord,
-}
-
 /// A wallet's public key and the share to keep or to confirm.
 #[derive(Deserialize)]
 pub(super) struct WalletBody {
     pub(super) public_key: String,
     pub(super) share: Zeroizing<String>,
-}
-
-/// A secp256k1 wallet's public key and the share to keep or to confirm.
-#[derive(ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the body for OpenAPI; WalletBody is what is parsed"
-)]
-pub(super) struct Secp256k1Wallet {
-    /// Hex: 33 bytes.
-    #[schema(pattern = "^[0-9a-fA-F]{66}$")]
-    public_key: String,
-    /// Hex: 64 bytes.
-    #[schema(pattern = "^[0-9a-fA-F]{128}$")]
-    share: String,
-}
-
-/// An ed25519 wallet's public key and the share to keep or to confirm.
-#[derive(ToSchema)]
-#[allow(
-    dead_code,
-    reason = "describes the body for OpenAPI; WalletBody is what is parsed"
-)]
-pub(super) struct Ed25519Wallet {
-    /// Hex: 32 bytes.
-    #[schema(pattern = "^[0-9a-fA-F]{64}$")]
-    public_key: String,
-    /// Hex: 64 bytes.
-    #[schema(pattern = "^[0-9a-fA-F]{128}$")]
-    share: String,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -200,21 +149,6 @@ pub(super) struct CommitBody {
     pub(super) id_token_hash: String,
 }
 
-/// The names of the operations that can be committed.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[allow(
-    dead_code,
-    reason = "describes the field for OpenAPI; shares::OperationType is what is parsed"
-)]
-pub(super) enum OperationTypeName {
-    SignIn,
-    SignUp,
-    SignInReshare,
-    RegisterReshare,
-    AddEd25519,
-}
-
 /// A share as its owner gets it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ShareData {
@@ -271,34 +205,6 @@ pub(super) struct CommitData {
     pub(super) node_pubkey: String,
     /// Its signature over the hex text of that key: 64 bytes, hex.
     pub(super) node_signature: String,
-}
-
-/// A body that answers without a payload.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
-pub(super) struct DoneBody {
-    #[schema(example = true)]
-    success: bool,
-}
-
-/// A success with its payload.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
-pub(super) struct SuccessBody<T> {
-    #[schema(example = true)]
-    success: bool,
-    data: T,
-}
-
-/// A refusal.
-#[derive(ToSchema)]
-#[allow(dead_code, reason = "describes the envelope for OpenAPI")]
-pub(super) struct FailureBody {
-    #[schema(example = false)]
-    success: bool,
-    code: Code,
-    /// What is wrong, for people.
-    msg: String,
 }
 
 /// The curve that a v1 call names; absent, it is secp256k1 (api.md, "Values").

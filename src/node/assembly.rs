@@ -160,12 +160,36 @@ fn supply_options(config: &Config, ports: &Ports, current: &Current) -> SupplyOp
     }
 }
 
+/// How requests come in, and what counts them.
+pub(super) struct WayIn {
+    pub(super) front: Front,
+    /// Over TLS, unless a proxy has that done.
+    pub(super) gate: Option<Gate>,
+    pub(super) registry: Registry,
+}
+
+/// The API's way in.
+pub(super) fn way_in(
+    config: &Config,
+    data: &Data,
+    companions: &Companions,
+    clock: &SharedClock,
+) -> Result<WayIn, NodeError> {
+    let metrics = HttpMetrics::new(companions.traffic.clone());
+    let mut registry = registry(&metrics, data, companions);
+    let current = data.current.clone();
+    let front = Front::new(current, front_options(config), metrics, clock.clone())?;
+    let supply = companions.supply.as_ref();
+    let gate = supply.map(|supply| gate(supply, &front, &mut registry));
+    Ok(WayIn {
+        gate: gate.transpose()?,
+        front,
+        registry,
+    })
+}
+
 /// The way in over TLS.
-pub(super) fn gate(
-    supply: &Supply,
-    front: &Front,
-    registry: &mut Registry,
-) -> Result<Gate, TlsError> {
+fn gate(supply: &Supply, front: &Front, registry: &mut Registry) -> Result<Gate, TlsError> {
     let certificates = supply.certificates();
     let metrics = TlsMetrics::default();
     metrics.register(registry);
@@ -292,7 +316,7 @@ pub(super) fn fronts(front: Front, site: Option<Site>, apart: bool) -> (Front, O
 }
 
 /// Everything that the rooms count.
-pub(super) fn registry(metrics: &HttpMetrics, data: &Data, companions: &Companions) -> Registry {
+fn registry(metrics: &HttpMetrics, data: &Data, companions: &Companions) -> Registry {
     let api = data.current.get();
     let mut registry = Registry::with_prefix("ksnode");
     metrics.register(&mut registry);
@@ -309,7 +333,7 @@ pub(super) fn registry(metrics: &HttpMetrics, data: &Data, companions: &Companio
     registry
 }
 
-pub(super) fn front_options(config: &Config) -> FrontOptions {
+fn front_options(config: &Config) -> FrontOptions {
     let server = &config.server;
     let limit = |requests| {
         RateLimit::new(

@@ -7,6 +7,7 @@
 //! the letter.
 
 mod operation;
+mod rows;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::crypto::{EncryptionSecret, NodeKey, verify_signature};
 use crate::store::{Keychain, KeychainError, Store, StoreError, Unlocked};
 pub use operation::{ApiName, OperationType};
+use rows::{Row, find, insert};
 
 /// How long a session lives.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -184,16 +186,6 @@ struct Names {
     key: Arc<NodeKey>,
     /// The public key of before, and when it was replaced: sessions that were begun with it end with it.
     former: Option<([u8; 32], Timestamp)>,
-}
-
-struct Row {
-    id: i64,
-    operation: OperationType,
-    ephemeral_key: [u8; 32],
-    token_hash: [u8; 32],
-    state: String,
-    expires_at: Timestamp,
-    called: bool,
 }
 
 impl Sessions {
@@ -356,55 +348,4 @@ impl Sessions {
             Err(SessionError::InvalidSignature)
         }
     }
-}
-
-fn insert(
-    connection: &Connection,
-    commitment: &Commitment,
-    now: Timestamp,
-) -> Result<(), ShareError> {
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO session (session_id, operation_type, ephemeral_key, token_hash, state,
-                                  created_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, 'COMMITTED', ?5, ?6)",
-        )?
-        .execute(params![
-            commitment.session_id.as_bytes(),
-            commitment.operation.as_str(),
-            commitment.ephemeral_key,
-            commitment.token_hash,
-            now.as_millis(),
-            now.plus(SESSION_LIFETIME).as_millis()
-        ]);
-    match inserted {
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            Err(SessionError::AlreadyExists.into())
-        }
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
-    }
-}
-
-fn find(connection: &Connection, id: Uuid, api: ApiName) -> Result<Option<Row>, ShareError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, operation_type, ephemeral_key, token_hash, state, expires_at,
-                EXISTS (SELECT 1 FROM session_call WHERE session = session.id AND api_name = ?2)
-         FROM session WHERE session_id = ?1",
-    )?;
-    let mut rows = statement.query(params![id.as_bytes(), api.as_str()])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let operation: String = row.get(1)?;
-    Ok(Some(Row {
-        id: row.get(0)?,
-        operation: OperationType::from_name(&operation)
-            .ok_or_else(|| StoreError::Damaged(format!("a session for '{operation}'")))?,
-        ephemeral_key: row.get(2)?,
-        token_hash: row.get(3)?,
-        state: row.get(4)?,
-        expires_at: Timestamp::from_millis(row.get(5)?),
-        called: row.get(6)?,
-    }))
 }

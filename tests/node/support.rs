@@ -1,6 +1,5 @@
 //! A real node in a folder of its own, driven over real sockets.
 
-mod ahead;
 mod answer;
 #[cfg(not(feature = "rehearsal"))]
 mod next_release;
@@ -14,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-pub use ahead::Ahead;
 pub use answer::Answer;
 #[cfg(not(feature = "rehearsal"))]
 pub use next_release::next_release;

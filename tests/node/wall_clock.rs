@@ -1,4 +1,4 @@
-//! A wall clock of a node's own, which a test sets: libfaketime takes it from a file. Its monotonic time is the machine's.
+//! A clock of a node's own, which a test sets: libfaketime answers in the place of the system, from a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,10 +25,19 @@ impl WallClock {
         clock
     }
 
-    /// Starts a node that has this clock.
+    /// Starts a node that has this clock on its wall. Its monotonic time is the machine's.
     pub fn start(&self, setup: &Setup) -> Node {
+        self.start_with(setup, "FAKETIME_DONT_FAKE_MONOTONIC=1")
+    }
+
+    /// Starts a node for which all time passes by this clock, which may not be set back then.
+    pub fn start_with_monotonic(&self, setup: &Setup) -> Node {
+        self.start_with(setup, "")
+    }
+
+    fn start_with(&self, setup: &Setup, more: &str) -> Node {
         let script = format!(
-            r#"export FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
+            r#"export FAKETIME_TIMESTAMP_FILE={} FAKETIME_NO_CACHE=1 NO_FAKE_STAT=1 {more}
                export LD_PRELOAD="$LD_PRELOAD $(ls /usr/lib/*/faketime/libfaketimeMT.so.1)"
                exec "$0" "$@""#,
             self.file.display()

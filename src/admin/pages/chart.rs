@@ -199,14 +199,11 @@ fn count(number: usize) -> f64 {
 
 /// A moment as it is told beside others: the time of the day, and the day alone in a chart of many.
 fn minute(at: Timestamp, first: Timestamp, last: Timestamp) -> String {
+    if last.since(first).as_secs() > 3 * 86_400 {
+        return at.day();
+    }
     let text = at.to_string();
-    let days = last.since(first).as_secs() > 3 * 86_400;
-    let part = if days {
-        text.get(..10)
-    } else {
-        text.get(11..16)
-    };
-    part.unwrap_or_default().to_owned()
+    text.get(11..16).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

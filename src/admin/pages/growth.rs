@@ -14,15 +14,18 @@ pub(super) const DAYS: u32 = 90;
 const MONTH: Duration = Duration::from_secs(30 * 86_400);
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn day(on: &SharesOn) -> Option<Timestamp> {
-    Timestamp::parse(&format!("{}T00:00:00.000Z", on.day))
+/// When a day begins.
+fn begin_of(day: &str) -> Option<Timestamp> {
+    Timestamp::parse(&format!("{day}T00:00:00.000Z"))
 }
 
 /// How many more shares of a provider's users on a curve there are than a month ago, or than on the first day since that is
 /// known; nothing before there is a day that is over.
 pub(super) fn in_a_month(growth: &[SharesOn], of: &SharesOf, now: Timestamp) -> Option<String> {
     let counts = |day: Timestamp| day.plus(MONTH) >= now && !is_today(day, now);
-    let first = growth.iter().find(|on| day(on).is_some_and(counts))?;
+    let first = growth
+        .iter()
+        .find(|on| begin_of(&on.day).is_some_and(counts))?;
     let before = growth
         .iter()
         .find(|on| on.day == first.day && on.provider == of.provider && on.curve == of.curve);
@@ -33,7 +36,7 @@ pub(super) fn in_a_month(growth: &[SharesOn], of: &SharesOf, now: Timestamp) -> 
 fn by_day(growth: &[SharesOn]) -> Vec<(Timestamp, u64)> {
     let mut days: Vec<(Timestamp, u64)> = Vec::new();
     for on in growth {
-        let Some(day) = day(on) else {
+        let Some(day) = begin_of(&on.day) else {
             continue;
         };
         match days.last_mut().filter(|(last, _)| *last == day) {
@@ -49,7 +52,7 @@ pub(super) fn chart(growth: &[SharesOn], today: Option<u64>, now: Timestamp) -> 
     let mut days = by_day(growth);
     if let Some(shares) = today {
         days.retain(|(day, _)| !is_today(*day, now));
-        days.push((midnight(now)?, shares));
+        days.push((begin_of(&now.day())?, shares));
     }
     let (at, shares): (Vec<_>, Vec<_>) = days.into_iter().unzip();
     // There are never so many that one would not fit.
@@ -75,18 +78,13 @@ pub(super) fn since_yesterday(growth: &[SharesOn], shares: u64, now: Timestamp) 
     let since = if day.plus(DAY.saturating_mul(2)) > now {
         "yesterday".to_owned()
     } else {
-        day.to_string().chars().take(10).collect()
+        day.day()
     };
     format!("{} since {since}", difference(*before, shares))
 }
 
 fn is_today(day: Timestamp, now: Timestamp) -> bool {
     day.plus(DAY) > now
-}
-
-fn midnight(now: Timestamp) -> Option<Timestamp> {
-    let text = now.to_string();
-    Timestamp::parse(&format!("{}T00:00:00.000Z", text.get(..10)?))
 }
 
 #[cfg(test)]

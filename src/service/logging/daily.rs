@@ -79,7 +79,7 @@ impl Write for DailyFile {
 }
 
 fn today(clock: &SharedClock) -> String {
-    clock.now().to_string().chars().take(10).collect()
+    clock.now().day()
 }
 
 fn open_day(folder: &Path, day: &str) -> io::Result<File> {

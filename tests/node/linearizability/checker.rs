@@ -107,17 +107,17 @@ mod tests {
         share: 7,
         stored: true,
     };
+    const OTHER: Call = Register {
+        share: 8,
+        stored: true,
+    };
+    const KNOWN: Call = Register {
+        share: 8,
+        stored: false,
+    };
 
     #[test]
     fn what_a_good_node_does_is_accepted() {
-        let other = Register {
-            share: 8,
-            stored: true,
-        };
-        let known = Register {
-            share: 8,
-            stored: false,
-        };
         let goods: &[&[(u64, u64, Call)]] = &[
             &[],
             &[
@@ -129,18 +129,18 @@ mod tests {
             // At the same moment either may be first.
             &[(0, 9, STORED), (1, 2, Get(Some(7))), (3, 4, Check(true))],
             &[(0, 9, STORED), (1, 2, Check(false)), (3, 4, Get(Some(7)))],
-            &[(0, 9, STORED), (1, 2, known)],
-            &[(0, 9, known), (1, 2, STORED)],
+            &[(0, 9, STORED), (1, 2, KNOWN)],
+            &[(0, 9, KNOWN), (1, 2, STORED)],
             // Without an answer both are possible, until the end of the call.
             &[
                 (0, 3, Unanswered { share: 7 }),
                 (4, 5, Get(None)),
-                (6, 7, other),
+                (6, 7, OTHER),
             ],
             &[
                 (0, 3, Unanswered { share: 7 }),
                 (4, 5, Get(Some(7))),
-                (6, 7, known),
+                (6, 7, KNOWN),
             ],
             &[
                 (0, 9, Unanswered { share: 7 }),
@@ -185,14 +185,6 @@ mod tests {
 
     #[test]
     fn what_a_good_node_never_does_is_found() {
-        let other = Register {
-            share: 8,
-            stored: true,
-        };
-        let known = Register {
-            share: 8,
-            stored: false,
-        };
         let bad: &[&[(u64, u64, Call)]] = &[
             // An acknowledged share that is not there, or no more.
             &[(0, 1, STORED), (2, 3, Get(None))],
@@ -210,8 +202,8 @@ mod tests {
                 ),
             ],
             // Two of them, or another one.
-            &[(0, 1, STORED), (2, 3, other)],
-            &[(0, 1, STORED), (0, 1, other)],
+            &[(0, 1, STORED), (2, 3, OTHER)],
+            &[(0, 1, STORED), (0, 1, OTHER)],
             &[(0, 1, STORED), (2, 3, Get(Some(8)))],
             &[
                 (0, 1, STORED),
@@ -236,7 +228,7 @@ mod tests {
                 ),
             ],
             // One that nobody stored, or that is there before it is asked for.
-            &[(0, 1, known)],
+            &[(0, 1, KNOWN)],
             &[(0, 1, Get(Some(7)))],
             &[(0, 1, Get(Some(7))), (2, 3, STORED)],
             // Seen, and then not yet there.

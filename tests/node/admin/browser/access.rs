@@ -8,7 +8,7 @@ use super::super::factor::code;
 use super::chromium::{Browser, LOOKS};
 use super::pages::look_over;
 use super::{PASSWORD, log_in, logged_in, setup, visited};
-use crate::support::Ahead;
+use crate::wall_clock::WallClock;
 
 #[test]
 fn nobody_sees_a_page_before_he_has_logged_in() {
@@ -51,29 +51,29 @@ fn a_session_that_is_ended_elsewhere_leads_to_the_login() {
 #[test]
 fn a_session_ends_by_itself() {
     let home = tempfile::tempdir().unwrap();
-    let mut time = Ahead::new(home.path());
-    let node = time.start(&setup(home.path()));
+    let time = WallClock::new(home.path());
+    let node = time.start_with_monotonic(&setup(home.path()));
     let browser = logged_in(home.path(), &node);
     // A page that keeps its values true by itself is no use of the session.
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    time.pass(minutes(20));
+    time.advance(minutes(20));
     browser.wait_for("#live-cards", " minutes ago");
-    time.pass(minutes(11));
+    time.advance(minutes(11));
     browser.wait_for("h1", "Log in");
     // Used again and again, it ends after half a day.
     log_in(&browser);
     for used in 1..=28 {
-        time.pass(minutes(25));
+        time.advance(minutes(25));
         browser.open("/admin/shares");
         assert_eq!(browser.path(), "/admin/shares", "after {used} uses");
     }
-    time.pass(minutes(25));
+    time.advance(minutes(25));
     browser.open("/admin/shares");
     assert_eq!(browser.path(), "/admin/login?next=shares");
     // And it is over for forms as it is for pages.
     log_in(&browser);
     browser.open("/admin/account");
-    time.pass(minutes(31));
+    time.advance(minutes(31));
     browser.type_into("#password-begin", PASSWORD);
     browser.click("form[action$='/begin'] button");
     browser.wait_for("h1", "You are not logged in");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::pages::look_over;
 use super::{PASSWORD, logged_in, visited};
-use crate::support::Ahead;
 use crate::tls::acme::world;
 use crate::tls::node_of;
 use crate::tls::pairs::Authority;
+use crate::wall_clock::WallClock;
 
 const RENEW: &str = "form[action$='/renew'] button";
 const CERTIFICATE: &str = "#live-certificate";
@@ -16,9 +16,9 @@ const CERTIFICATE: &str = "#live-certificate";
 fn an_authority_that_was_away_is_asked_at_once_from_the_page() {
     let home = tempfile::tempdir().unwrap();
     let (mut pebble, setup) = world(home.path(), "node.example.org");
-    let mut time = Ahead::new(home.path());
+    let time = WallClock::new(home.path());
     let setup = setup.env("KSNODE_ADMIN__PASSWORD", PASSWORD);
-    let node = time.start(&setup);
+    let node = time.start_with_monotonic(&setup);
     let browser = logged_in(home.path(), &node);
     browser.wait_for("#live-standing", "The certificate could not be had");
     browser.open("/admin/certificates");
@@ -28,7 +28,7 @@ fn an_authority_that_was_away_is_asked_at_once_from_the_page() {
 
     pebble.start();
     // Nobody is asked twice within a minute.
-    time.pass(Duration::from_secs(61));
+    time.advance(Duration::from_secs(61));
     browser.click(RENEW);
     browser.wait_for("[role='status']", "The authority is asked");
     browser.wait_for(CERTIFICATE, "Pebble");

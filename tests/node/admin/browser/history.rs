@@ -9,7 +9,8 @@ use super::pages::look_over;
 use super::{logged_in, register, setup};
 use crate::operator::open;
 use crate::receiver::Receiver;
-use crate::support::{Ahead, wait_for};
+use crate::support::wait_for;
+use crate::wall_clock::WallClock;
 
 /// The largest value in the table of a chart; it is redrawn from there.
 fn highest(browser: &Browser, chart: &str) -> f64 {
@@ -32,9 +33,9 @@ fn measured(browser: &Browser) -> (f64, f64) {
 #[test]
 fn charts_of_the_last_hour_and_day_are_drawn_and_asked_for_values() {
     let home = tempfile::tempdir().unwrap();
-    let mut time = Ahead::new(home.path());
+    let time = WallClock::new(home.path());
     let setup = setup(home.path());
-    let node = time.start(&setup);
+    let node = time.start_with_monotonic(&setup);
     let browser = logged_in(home.path(), &node);
     for user in 1..=10 {
         register(&browser, user);
@@ -63,7 +64,7 @@ fn charts_of_the_last_hour_and_day_are_drawn_and_asked_for_values() {
             .contains("No measurements yet")
     );
     wait_for("the day's charts", || {
-        time.pass(Duration::from_secs(60));
+        time.advance(Duration::from_secs(60));
         browser.open("/admin?span=day");
         (highest(&browser, "requests") > 0.0).then_some(())
     });
@@ -72,7 +73,7 @@ fn charts_of_the_last_hour_and_day_are_drawn_and_asked_for_values() {
 
     // They are of this process.
     assert!(node.stop().success());
-    let node = time.start(&setup.listen("127.0.0.1:0"));
+    let node = time.start_with_monotonic(&setup.listen("127.0.0.1:0"));
     let elsewhere = tempfile::tempdir().unwrap();
     let browser = logged_in(elsewhere.path(), &node);
     assert_eq!(highest(&browser, "requests"), 0.0);
