@@ -55,7 +55,7 @@ impl KeyDerivation {
         if too_much {
             return Err(CryptoError::Derivation(format!(
                 "the database asks for {} KiB of memory, {} passes and {} lanes, and no database of ksnode asks for more \
-                 than {}, {} and {}: its header row was changed",
+                 than {}, {} and {}: its header row was changed; restore a backup",
                 self.memory_kib, self.passes, self.lanes, MOST.memory_kib, MOST.passes, MOST.lanes
             )));
         }
