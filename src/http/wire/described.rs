@@ -18,15 +18,16 @@ pub(in crate::http) struct CredentialsV1 {
     auth_type: Option<AuthTypeName>,
 }
 
+// In the order of `Identities::names`, which takes their place where the document is served.
 /// The ways to log in that this node knows.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 pub(in crate::http) enum AuthTypeName {
-    Google,
     Auth0,
-    X,
-    Telegram,
     Discord,
+    Google,
+    Telegram,
+    X,
 }
 
 /// A secp256k1 wallet's public key and the share to keep or to confirm.
