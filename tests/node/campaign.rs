@@ -33,6 +33,9 @@ pub fn campaign(default_rounds: u64) -> (u64, Dice) {
     (rounds, Dice(seed))
 }
 
+/// As long as a look at a folder takes: whoever looks all the time takes a core from what he waits for.
+const BETWEEN_LOOKS: Duration = Duration::from_micros(50);
+
 /// A sign of how far an operation is: a file in a folder whose name has this part and this end.
 #[derive(Clone, Copy, Debug)]
 pub struct Sign {
@@ -62,8 +65,12 @@ impl Moment {
                         .iter()
                         .any(|name| sign.is(name) && !before.contains(name))
                 };
-                while !seen() && !over() {}
-                while sign.gone && seen() && !over() {}
+                while !seen() && !over() {
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
+                while sign.gone && seen() && !over() {
+                    std::thread::sleep(BETWEEN_LOOKS);
+                }
                 wait(*time, over);
             }
         }
