@@ -32,79 +32,79 @@ pub(super) struct Found {
     pub(super) share: SealedShare,
 }
 
-/// Keys that one query looks for: a call asks for two at most.
-const KEYS_A_QUERY: usize = 2;
-
 /// For each key asked for, in their order, the share when it is the user's own. The user is given in blind form.
+///
+/// They are looked for among the user's wallets first: these lie beside each other in index and table, where blind public keys
+/// lie anywhere in an index that no cache holds.
 pub(super) fn find(
     connection: &Connection,
     user: &[u8],
     asked: &[Asked],
 ) -> Result<Vec<Result<Found, ShareError>>, StoreError> {
-    let mut found = Vec::with_capacity(asked.len());
-    for few in asked.chunks(KEYS_A_QUERY) {
-        find_few(connection, user, few, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn find_few(
-    connection: &Connection,
-    user: &[u8],
-    asked: &[Asked],
-    found: &mut Vec<Result<Found, ShareError>>,
-) -> Result<(), StoreError> {
-    // The user's row and those of the keys, told apart by their first column: one statement, so that all is read from one
-    // state of the database, and no join, because SQLite would build a table for it.
+    // A few, because most users have one for each curve and nothing keeps a user from having thousands. No parameter: SQLite
+    // would compile the statement anew whenever one of a limit is bound.
     let mut statement = connection.prepare_cached(
-        "SELECT 0, id, NULL, NULL, NULL, NULL, NULL, NULL FROM user WHERE identifier = ?1
-         UNION ALL
-         SELECT 1, user, id, curve_type, wallet_id, share_id, key_version, sealed
-         FROM wallet WHERE public_key = ?2
-         UNION ALL
-         SELECT 2, user, id, curve_type, wallet_id, share_id, key_version, sealed
-         FROM wallet WHERE public_key = ?3",
+        "SELECT wallet.id, curve_type, wallet_id, share_id, key_version, sealed, user.id, public_key
+         FROM user LEFT JOIN wallet ON wallet.user = user.id WHERE identifier = ?1 LIMIT 4",
     )?;
-    let key = |index: usize| asked.get(index).map(|asked| asked.public_key.as_slice());
-    let mut rows = statement.query(params![user, key(0), key(1)])?;
+    let mut rows = statement.query([user])?;
     let mut known_user = None;
-    let mut wallets = [const { None }; KEYS_A_QUERY];
+    let mut found: Vec<_> = asked.iter().map(|_| None).collect();
     while let Some(row) = rows.next()? {
-        let place: usize = row.get(0)?;
-        let owner: i64 = row.get(1)?;
-        let Some(index) = place.checked_sub(1) else {
-            known_user = Some(owner);
-            continue;
-        };
-        if let (Some(wallet), Some(asked)) = (wallets.get_mut(index), asked.get(index)) {
-            *wallet = Some((owner, share(row, asked.curve)?));
+        known_user = Some(row.get(6)?);
+        // NULL for a user without wallets.
+        let public_key = row.get_ref(7)?.as_blob().unwrap_or_default();
+        for (asked, found) in asked.iter().zip(&mut found) {
+            if public_key == asked.public_key {
+                *found = Some(share(row, asked.curve)?);
+            }
         }
     }
-    found.extend(asked.iter().zip(wallets).map(|(asked, wallet)| {
-        let user = known_user.ok_or(ShareError::UserNotFound)?;
-        let (owner, share) = wallet.ok_or(ShareError::WalletNotFound(asked.curve))?;
-        if owner != user {
-            return Err(ShareError::NotOwner(asked.curve));
-        }
-        share
-    }));
-    Ok(())
+    let outcomes = asked
+        .iter()
+        .zip(found)
+        .map(|(asked, found)| match (known_user, found) {
+            (None, _) => Ok(Err(ShareError::UserNotFound)),
+            (Some(_), Some(share)) => Ok(share),
+            (Some(user), None) => find_by_key(connection, user, asked),
+        });
+    outcomes.collect()
 }
 
+/// The share of a public key, when it is the user's own.
+fn find_by_key(
+    connection: &Connection,
+    user: i64,
+    asked: &Asked,
+) -> Result<Result<Found, ShareError>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, curve_type, wallet_id, share_id, key_version, sealed, user FROM wallet WHERE public_key = ?1",
+    )?;
+    let mut rows = statement.query([&asked.public_key])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Err(ShareError::WalletNotFound(asked.curve)));
+    };
+    if row.get::<_, i64>(6)? != user {
+        return Ok(Err(ShareError::NotOwner(asked.curve)));
+    }
+    share(row, asked.curve)
+}
+
+/// The share of a row whose first columns are id, curve, wallet_id, share_id, key version and sealed share.
 fn share(row: &Row<'_>, curve: CurveType) -> Result<Result<Found, ShareError>, StoreError> {
-    let Some(share_id) = row.get::<_, Option<[u8; 16]>>(5)? else {
+    let Some(share_id) = row.get::<_, Option<[u8; 16]>>(3)? else {
         return Ok(Err(ShareError::KeyShareNotFound(curve)));
     };
-    let wallet = row.get(2)?;
-    let curve = row.get_ref(3)?.as_str().ok().and_then(CurveType::from_name);
+    let wallet = row.get(0)?;
+    let curve = row.get_ref(1)?.as_str().ok().and_then(CurveType::from_name);
     Ok(Ok(Found {
         wallet,
         curve: curve.ok_or_else(|| StoreError::Damaged(format!("the curve of wallet {wallet}")))?,
-        wallet_id: Uuid::from_bytes(row.get(4)?),
+        wallet_id: Uuid::from_bytes(row.get(2)?),
         share: SealedShare {
             share_id: Uuid::from_bytes(share_id),
-            key_version: row.get(6)?,
-            sealed: row.get(7)?,
+            key_version: row.get(4)?,
+            sealed: row.get(5)?,
         },
     }))
 }

@@ -235,6 +235,31 @@ async fn reshared(house: &House) -> i64 {
         .unwrap()
 }
 
+/// More than are read at once.
+#[tokio::test]
+async fn every_wallet_of_a_user_with_many_is_found() {
+    let house = house().await;
+    let shares = &house.shares;
+    let register = async |name, fill| {
+        let wallets = vec![wallet(K, fill)];
+        shares.register(&user(name), wallets, None).await.unwrap();
+    };
+    for fill in 1..=20 {
+        register("a", fill).await;
+    }
+    register("b", 100).await;
+    for fill in 1..=20 {
+        let got = shares.get(&user("a"), &[key(K, fill)], None).await.unwrap();
+        assert_eq!(got[0].share.expose(), &[fill; SHARE_LENGTH]);
+    }
+    let refused = async |fill| {
+        let asked = [key(K, 1), key(K, fill)];
+        shares.get(&user("a"), &asked, None).await.unwrap_err()
+    };
+    assert!(matches!(refused(100).await, ShareError::NotOwner(K)));
+    assert!(matches!(refused(101).await, ShareError::WalletNotFound(K)));
+}
+
 #[tokio::test]
 async fn ed25519_is_added_to_a_user_with_a_secp256k1_wallet() {
     let house = house().await;
