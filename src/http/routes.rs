@@ -5,7 +5,6 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use warp::filters::BoxedFilter;
 use warp::path::FullPath;
 use warp::{Filter, Rejection};
 
@@ -99,16 +98,21 @@ impl Endpoint {
         }
     }
 
-    /// Matches its path, with and without a trailing slash. The pages of the documentation lie below theirs.
-    fn filter(self) -> BoxedFilter<(Self,)> {
-        let segments = self.path().split('/').filter(|segment| !segment.is_empty());
-        let path = segments.fold(warp::any().boxed(), |filter, segment| {
-            filter.and(warp::path(segment)).boxed()
-        });
-        if self == Self::Docs {
-            return path.map(move || self).boxed();
-        }
-        path.and(warp::path::end()).map(move || self).boxed()
+    /// What answers at a path, with and without a trailing slash. The pages of the documentation lie below theirs.
+    ///
+    /// Filters for each path would be tried one after another, and every one of them is a future of its own.
+    fn at(path: &str) -> Option<Self> {
+        let whole = path
+            .strip_suffix('/')
+            .filter(|rest| rest.len() > 1)
+            .unwrap_or(path);
+        let below = |endpoint: &Self| {
+            let rest = path.strip_prefix(endpoint.path());
+            *endpoint == Self::Docs && rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.path() == whole || below(endpoint))
     }
 }
 
@@ -116,14 +120,11 @@ impl Endpoint {
 pub(super) fn routes(
     current: Current,
 ) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
-    // Folded from the end, so that the first path is compared first and the others not at all.
-    let endpoint = Endpoint::ALL
-        .into_iter()
-        .rev()
-        .map(Endpoint::filter)
-        .reduce(|rest, one| one.or(rest).unify().boxed())
-        .unwrap_or_else(|| warp::any().and_then(async || Err(warp::reject())).boxed());
-    endpoint
+    warp::path::full()
+        .and_then(async |path: FullPath| {
+            let endpoint = Endpoint::at(path.as_str());
+            endpoint.ok_or_else(warp::reject::not_found)
+        })
         .and(warp::method())
         .and(warp::path::full())
         .and(optional_header(header::AUTHORIZATION.as_str()))
@@ -271,4 +272,30 @@ async fn not_found(rejection: Rejection) -> Result<Answer, Infallible> {
         ApiError::internal()
     };
     Ok(refusal(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_with_and_without_a_trailing_slash() {
+        for endpoint in Endpoint::ALL {
+            let path = endpoint.path();
+            assert_eq!(Endpoint::at(path), Some(endpoint));
+            let slash = if path == "/" { None } else { Some(endpoint) };
+            assert_eq!(Endpoint::at(&format!("{path}/")), slash);
+        }
+        assert_eq!(Endpoint::at("/api_docs/index.css"), Some(Endpoint::Docs));
+        for nothing in [
+            "",
+            "/keyshare",
+            "/keyshare/v2//",
+            "/api_docsx",
+            "/STATUS",
+            "status",
+        ] {
+            assert_eq!(Endpoint::at(nothing), None, "{nothing}");
+        }
+    }
 }
