@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -223,10 +224,9 @@ impl Postgres {
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).unwrap();
         give(folder.path());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
             programs,
-            port: port.local_addr().unwrap().port(),
+            port: free_port(),
             folder,
             child: None,
         }
@@ -302,6 +302,19 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.signal(Signal::QUIT);
+    }
+}
+
+/// A port that is free and that the system gives to nobody who asks for any: those begin at 32768.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 8000).unwrap();
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 20_000 + (first + next) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::clients::{Roots, ask};
 use crate::operator::document;
+use crate::postgres::free_port;
 use crate::support::{Node, Setup, wait_for};
-use pebble::{Pebble, free_port};
+use pebble::Pebble;
 
 const NAME: &str = "node.example.org";
 

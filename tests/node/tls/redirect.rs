@@ -1,17 +1,11 @@
 //! The listener in clear that sends everybody to https.
 
 use std::io::Write;
-use std::net::TcpListener;
 
 use super::clients::{curl, read_until_closed};
 use super::pairs::Authority;
 use super::{node_of, port};
-
-/// A port that was free a moment ago: the listener's is not told to the tests.
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
-}
+use crate::postgres::free_port;
 
 #[test]
 fn plain_http_is_sent_to_https_and_nothing_else() {

@@ -1,27 +1,14 @@
 //! Pebble, a real ACME server, on loopback, with a name server that knows every name as this machine's.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use serde_json::json;
 
 use super::super::pairs::Authority;
+use crate::postgres::free_port;
 use crate::support::{Setup, wait_for};
-
-/// A port that is free and that the system gives to nobody who asks for any: those begin at 32768.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 8000).unwrap();
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (first + next) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// Where one runs, and how.
 pub struct Pebble {

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::super::clients::curl_insecurely;
-use super::{NAME, certificate, free_port, issued, world};
+use super::{NAME, certificate, issued, world};
+use crate::postgres::free_port;
 use crate::support::{Node, Setup, database, wait_for};
 
 /// Moves what is known of attempts back, in the database of a node that is stopped.
