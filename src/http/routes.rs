@@ -122,20 +122,18 @@ pub(super) fn routes(
 ) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + Send + Sync + 'static {
     warp::path::full()
         .and_then(async |path: FullPath| {
-            let endpoint = Endpoint::at(path.as_str());
-            endpoint.ok_or_else(warp::reject::not_found)
+            let endpoint = Endpoint::at(path.as_str()).ok_or_else(warp::reject::not_found)?;
+            Ok::<_, Rejection>((endpoint, path))
         })
         .and(warp::method())
-        .and(warp::path::full())
         .and(optional_header(header::AUTHORIZATION.as_str()))
         .and(optional_header(header::CONTENT_TYPE.as_str()))
         .and(query())
         .and(address())
         .and(warp::body::bytes())
         .then(
-            move |endpoint: Endpoint,
+            move |(endpoint, path): (Endpoint, FullPath),
                   method,
-                  path,
                   authorization,
                   media_type: Option<HeaderValue>,
                   query,
