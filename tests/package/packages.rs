@@ -7,8 +7,9 @@ use std::time::SystemTime;
 use crate::root::{lock, target};
 
 /// What packages are made of.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     "src",
+    "assets",
     "packaging",
     "Cargo.toml",
     "Cargo.lock",
@@ -23,24 +24,22 @@ pub struct Packages {
     pub rpm: PathBuf,
 }
 
-/// Those of this version.
+/// Those of this version: built as tests are, or what `KSNODE_PACKAGES` names, a folder of the very ones that will be given away.
 pub fn current() -> Packages {
-    packages("", &["deb", "rpm"])
+    let Some(folder) = std::env::var_os("KSNODE_PACKAGES") else {
+        return built("+debug1", &["deb", "rpm", "--debug"]);
+    };
+    let folder = Path::new(&folder);
+    find(folder, "").unwrap_or_else(|| panic!("no deb and rpm of this version in {folder:?}"))
 }
 
 /// Those of this version with one more migration (`--features rehearsal`).
 pub fn next() -> Packages {
-    packages("+rehearsal1", &["deb", "rpm", "--rehearsal"])
+    built("+rehearsal1", &["deb", "rpm", "--rehearsal"])
 }
 
-/// The packages whose version ends like this; built by these arguments of `packaging/build` when the sources are newer.
-/// `KSNODE_PACKAGES` names a folder of packages that are to be tested as they are.
-fn packages(ending: &str, build: &[&str]) -> Packages {
-    if let Some(folder) = std::env::var_os("KSNODE_PACKAGES") {
-        let folder = Path::new(&folder);
-        return find(folder, ending)
-            .unwrap_or_else(|| panic!("no deb and rpm of version …{ending} in {folder:?}"));
-    }
+/// The packages whose version ends like this, built by these arguments of `packaging/build` when the sources are newer.
+fn built(ending: &str, build: &[&str]) -> Packages {
     let folder = target().join("packages");
     let _lock = lock(&target().join("packages.lock"));
     let found = find(&folder, ending).filter(is_newer_than_sources);
