@@ -1,14 +1,16 @@
 //! Clocks that are far away and that jump: what the node has stays, what it does goes on, and no date is too much for it.
 
+use std::time::Duration;
+
 use ksnode::clock::Timestamp;
+use serde_json::Value;
 
 use crate::bad_disk::BadDisk;
 use crate::clients::{assert_sound, check};
 use crate::operator::{backup, document, listed, names, printed};
 use crate::support::{Node, Setup, get_body, register_body, share, wait_for};
+use crate::tls::acme::{certificate, issued, world};
 use crate::wall_clock::WallClock;
-
-use std::time::Duration;
 
 /// The days on which programs have failed: a leap day, the end of signed 32-bit seconds, the year that is no leap year although
 /// four divides it, the end of unsigned ones; then back to today, and before all that was done here.
@@ -145,5 +147,42 @@ fn the_last_good_backup_outlives_a_jump_and_backups_go_on_after_one_back() {
     });
     let path = made["path"].as_str().unwrap().to_owned();
     document(&setup.run(&["backup", "verify", &path, "--json"]));
+    assert!(node.stop().success());
+}
+
+/// The certificate that a running node has instead of the one it had, after its clock went on by `by` in one step.
+fn renewed_after(clock: &WallClock, setup: &Setup, by: Duration) -> Value {
+    let before = certificate(setup);
+    clock.advance(by);
+    let now = wait_for("another certificate", || {
+        let now = certificate(setup);
+        (now["sha256"] != before["sha256"]).then_some(now)
+    });
+    assert!(now["error"].is_null(), "{now}");
+    assert_eq!(now["source"], before["source"]);
+    now
+}
+
+#[test]
+fn a_jump_to_the_end_of_an_issued_certificate_has_it_renewed() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut pebble, setup) = world(home.path(), "node.example.org");
+    pebble.start();
+    let clock = WallClock::new(home.path());
+    let node = clock.start_with_monotonic(&setup);
+    issued(&setup, &pebble);
+    // Of 90 days. The authority's own clock stays, and so does the end of what it issues.
+    renewed_after(&clock, &setup, DAY * 70);
+    assert!(node.stop().success());
+}
+
+#[test]
+fn a_jump_beyond_the_nodes_own_certificate_has_it_made_anew() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = with_logs(home.path()).env("KSNODE_TLS__MODE", "self-signed");
+    let clock = WallClock::new(home.path());
+    let node = clock.start_with_monotonic(&setup);
+    let now = renewed_after(&clock, &setup, DAY * 365 * 12);
+    assert_eq!(now["standing"], "good", "{now}");
     assert!(node.stop().success());
 }
