@@ -11,13 +11,13 @@ mod turns;
 use std::time::Duration;
 
 use crate::campaign::number;
-use crate::operator::{document, metric, names, printed};
+use crate::operator::{metric, names, printed};
 use crate::replica::{House, verified, whole};
 use crate::support::Setup;
 use crate::wall_clock::WallClock;
 use load::Load;
 use samples::{Sample, Sampler, Trend};
-use turns::{Turns, finished};
+use turns::{Turns, finished, undisturbed};
 
 const PASSWORD: &str = "correct horse";
 /// `backup.keep_days` and `log.keep_days`.
@@ -78,7 +78,7 @@ fn of(house: &House) -> Setup {
 fn assert_tidy(setup: &Setup, before: &[String]) {
     let newest = finished(setup);
     let (newest, all) = (&newest[0], newest.len());
-    document(&setup.run(&["backup", "verify", newest, "--json"]));
+    undisturbed(setup, &["backup", "verify", newest, "--json"]);
     assert_eq!(names(&setup.data("backups")).len(), all);
     for name in names(&setup.data("")) {
         let known = before.contains(&name) || name == "backups";

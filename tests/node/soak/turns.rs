@@ -1,14 +1,15 @@
 //! What happens to the node beside its clients: almost half a day in each turn.
 
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::operator::{backup, document, listed, printed};
+use crate::operator::{document, listed, printed, said};
 use crate::postgres::Postgres;
 use crate::replica::{stands, verified, whole};
-use crate::support::Setup;
+use crate::support::{Setup, wait_for};
 use crate::wall_clock::WallClock;
 
 /// How far each turn sets the clock on.
@@ -58,9 +59,10 @@ impl<'a> Turns<'a> {
     }
 
     fn save(&self) {
-        let path = backup(self.setup);
+        let made = undisturbed(self.setup, &["backup", "create", "--json"]);
+        let path = Path::new(made["backup"]["path"].as_str().unwrap());
         let name = path.file_name().unwrap().to_str().unwrap();
-        document(&self.setup.run(&["backup", "verify", name, "--json"]));
+        undisturbed(self.setup, &["backup", "verify", name, "--json"]);
     }
 
     /// A new share key, and all shares under it.
@@ -105,6 +107,16 @@ impl fmt::Display for Turns<'_> {
             finished(self.setup).len()
         )
     }
+}
+
+/// What a command tells of backups. Each step of the clock may bring the backup of a day, and each minute the check of one;
+/// there is one such work at a time, and whoever comes second is told to wait.
+pub fn undisturbed(setup: &Setup, command: &[&str]) -> Value {
+    wait_for("the end of another backup or check", || {
+        let output = setup.run(command);
+        let waits = said(&output).contains("is under way; wait until it is done");
+        (!waits).then(|| document(&output))
+    })
 }
 
 /// The names of the backups that count, newest first.
