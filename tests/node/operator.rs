@@ -45,8 +45,13 @@ pub fn refused(output: &Output, code: i32, texts: &[&str]) {
 /// Makes a backup; returns its file.
 #[track_caller]
 pub fn backup(setup: &Setup) -> PathBuf {
-    let made = document(&setup.run(&["backup", "create", "--json"]));
-    let backup = &made["backup"];
+    made(&document(&setup.run(&["backup", "create", "--json"])))
+}
+
+/// The file of the backup that a command says it has made.
+#[track_caller]
+pub fn made(document: &Value) -> PathBuf {
+    let backup = &document["backup"];
     assert_eq!(backup["status"], "COMPLETED");
     assert_eq!(backup["kind"], "manual");
     let path = PathBuf::from(backup["path"].as_str().unwrap());

@@ -1,12 +1,11 @@
 //! What happens to the node beside its clients: almost half a day in each turn.
 
 use std::fmt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::operator::{document, listed, printed, said};
+use crate::operator::{document, listed, made, printed, said};
 use crate::postgres::Postgres;
 use crate::replica::{stands, verified, whole};
 use crate::support::{Setup, wait_for};
@@ -59,8 +58,7 @@ impl<'a> Turns<'a> {
     }
 
     fn save(&self) {
-        let made = undisturbed(self.setup, &["backup", "create", "--json"]);
-        let path = Path::new(made["backup"]["path"].as_str().unwrap());
+        let path = made(&undisturbed(self.setup, &["backup", "create", "--json"]));
         let name = path.file_name().unwrap().to_str().unwrap();
         undisturbed(self.setup, &["backup", "verify", name, "--json"]);
     }
