@@ -61,142 +61,145 @@ fn unknown_keys_are_refused_with_a_guess() {
     );
 }
 
+/// Files, and how the line about each begins.
+const IMPOSSIBLE_IN_FILES: &[(&str, &str)] = &[
+    (
+        "[server]\nlisten = '4201'",
+        r#"server.listen (file FILE line 2): "4201" is not an IP address with a port; write it like 127.0.0.1:4201"#,
+    ),
+    (
+        "[server]\nlisten = []",
+        "server.listen (file FILE line 2): is an empty list; write at least one",
+    ),
+    (
+        "[server]\nlisten = ['[::1]:1', '[::1]:1']",
+        "server.listen (file FILE line 2): names the same thing twice; remove",
+    ),
+    (
+        "[server]\nlisten = [1]",
+        "server.listen (file FILE line 2): is of a type that fits no key (array); write a text or a list",
+    ),
+    (
+        "[server]\nlisten = 4201",
+        "server.listen (file FILE line 2): is of the wrong type; write a text or a list of texts",
+    ),
+    (
+        "[server]\nrate_window_seconds = 0",
+        "server.rate_window_seconds (file FILE line 2): 0 is impossible; write a whole number from 1 to 86400",
+    ),
+    (
+        "[server]\nmax_connections = 0",
+        "server.max_connections (file FILE line 2): 0 is impossible; write a whole",
+    ),
+    (
+        "[server]\nrate_limit = -1",
+        "server.rate_limit (file FILE line 2): -1 is impossible; write a whole",
+    ),
+    (
+        "[server]\nrate_limit = '5'",
+        "server.rate_limit (file FILE line 2): is of the wrong type; write a whole number",
+    ),
+    (
+        "[server]\nrate_limit = 99999999999999999999",
+        "server.rate_limit (file FILE line 2): is of a type that fits no key (integer); write a whole number",
+    ),
+    (
+        "[server]\ntrusted_proxies = ['lan']",
+        r#"server.trusted_proxies (file FILE line 2): "lan" is neither an IP address nor a network; write it like"#,
+    ),
+    (
+        "server = 1",
+        "server (file FILE line 1): is a section, not a value; write [server]",
+    ),
+    (
+        "[ops]\nlisten = '127.0.0.1:4201'",
+        "ops.listen (file FILE line 2): 127.0.0.1:4201 is in server.listen too; choose another port",
+    ),
+    (
+        "[log]\nkeep_days = 0",
+        "log.keep_days (file FILE line 2): 0 is impossible; write a whole number",
+    ),
+    (
+        "[log]\nlevel = 'inof'",
+        r#"log.level (file FILE line 2): "inof" is not a log level; write error, warn, info"#,
+    ),
+    (
+        "[log]\nformat = 'xml'",
+        r#"log.format (file FILE line 2): "xml" is none of the choices; write text, json"#,
+    ),
+    (
+        "[commit_reveal]\nmode = 'on'",
+        r#"commit_reveal.mode (file FILE line 2): "on" is none of the choices; write off, optional, required"#,
+    ),
+    (
+        "data_dir = 'node'",
+        r#"data_dir (file FILE line 1): "node" is not an absolute path; write it from the root on"#,
+    ),
+    (
+        "[backup]\ndir = '~/b'",
+        r#"backup.dir (file FILE line 2): "~/b" is not an absolute path; write it"#,
+    ),
+    (
+        "[backup]\nat = '3:00'",
+        r#"backup.at (file FILE line 2): "3:00" is not a time of day; write it in UTC like 03:00 or 23:59:30"#,
+    ),
+    (
+        "[backup]\nat = 03:00:00",
+        "backup.at (file FILE line 2): is of a type that fits no key (datetime); write a text in quotes",
+    ),
+    (
+        "[backup]\nkeep_days = 0",
+        "backup.keep_days (file FILE line 2): 0 is impossible; write a whole number from 1 to 36500",
+    ),
+    (
+        "[backup]\nafter = \"a\\nb\"",
+        r#"backup.after (file FILE line 2): "a\nb" has spaces around it or control characters in it; remove them"#,
+    ),
+    (
+        "[backup]\nafter_timeout_seconds = 0",
+        "backup.after_timeout_seconds (file FILE line 2): 0 is impossible; write a whole number from 1 to 86400",
+    ),
+    (
+        "[backup]\nage_recipients = ['age1']",
+        r#"backup.age_recipients (file FILE line 2): "age1" is not an age recipient: "#,
+    ),
+    (
+        "[backup]\ncheck_interval_seconds = 31_536_001",
+        "backup.check_interval_seconds (file FILE line 2): 31536001 is impossible; write a whole number",
+    ),
+    (
+        "secret_file = '~/s'",
+        r#"secret_file (file FILE line 1): "~/s" begins with a tilde, which only shells understand; write the absolute path"#,
+    ),
+    (
+        "[identity.x]\nuser_url = 'http://x.example'",
+        r#"identity.x.user_url (file FILE line 2): "http://x.example" would send secrets in the clear; write https"#,
+    ),
+    (
+        "[identity.auth0]\ndomain = 'https://a'",
+        r#"identity.auth0.domain (file FILE line 2): "https://a" is not a host name in lower case; write it without"#,
+    ),
+    (
+        "[identity.google]\nclient_id = ''",
+        "identity.google.client_id (file FILE line 2): is empty; write a value or remove the key",
+    ),
+    (
+        "[identity.oidc]\nname = 'a'",
+        "identity.oidc (file FILE line 1): is a list of sections; write [[identity.oidc]] with two brackets",
+    ),
+    (
+        "allow_readable_secret = 'yes'",
+        "allow_readable_secret (file FILE line 1): is of the wrong type; write true or false",
+    ),
+    (
+        "[log]\n\nlevel = ",
+        "configuration file (file FILE line 3): is not TOML: ",
+    ),
+];
+
 #[test]
 fn impossible_values_are_refused_in_the_file() {
-    for (text, expected) in [
-        (
-            "[server]\nlisten = '4201'",
-            r#"server.listen (file FILE line 2): "4201" is not an IP address with a port; write it like 127.0.0.1:4201"#,
-        ),
-        (
-            "[server]\nlisten = []",
-            "server.listen (file FILE line 2): is an empty list; write at least one",
-        ),
-        (
-            "[server]\nlisten = ['[::1]:1', '[::1]:1']",
-            "server.listen (file FILE line 2): names the same thing twice; remove",
-        ),
-        (
-            "[server]\nlisten = [1]",
-            "server.listen (file FILE line 2): is of a type that fits no key (array); write a text or a list",
-        ),
-        (
-            "[server]\nlisten = 4201",
-            "server.listen (file FILE line 2): is of the wrong type; write a text or a list of texts",
-        ),
-        (
-            "[server]\nrate_window_seconds = 0",
-            "server.rate_window_seconds (file FILE line 2): 0 is impossible; write a whole number from 1 to 86400",
-        ),
-        (
-            "[server]\nmax_connections = 0",
-            "server.max_connections (file FILE line 2): 0 is impossible; write a whole",
-        ),
-        (
-            "[server]\nrate_limit = -1",
-            "server.rate_limit (file FILE line 2): -1 is impossible; write a whole",
-        ),
-        (
-            "[server]\nrate_limit = '5'",
-            "server.rate_limit (file FILE line 2): is of the wrong type; write a whole number",
-        ),
-        (
-            "[server]\nrate_limit = 99999999999999999999",
-            "server.rate_limit (file FILE line 2): is of a type that fits no key (integer); write a whole number",
-        ),
-        (
-            "[server]\ntrusted_proxies = ['lan']",
-            r#"server.trusted_proxies (file FILE line 2): "lan" is neither an IP address nor a network; write it like"#,
-        ),
-        (
-            "server = 1",
-            "server (file FILE line 1): is a section, not a value; write [server]",
-        ),
-        (
-            "[ops]\nlisten = '127.0.0.1:4201'",
-            "ops.listen (file FILE line 2): 127.0.0.1:4201 is in server.listen too; choose another port",
-        ),
-        (
-            "[log]\nkeep_days = 0",
-            "log.keep_days (file FILE line 2): 0 is impossible; write a whole number",
-        ),
-        (
-            "[log]\nlevel = 'inof'",
-            r#"log.level (file FILE line 2): "inof" is not a log level; write error, warn, info"#,
-        ),
-        (
-            "[log]\nformat = 'xml'",
-            r#"log.format (file FILE line 2): "xml" is none of the choices; write text, json"#,
-        ),
-        (
-            "[commit_reveal]\nmode = 'on'",
-            r#"commit_reveal.mode (file FILE line 2): "on" is none of the choices; write off, optional, required"#,
-        ),
-        (
-            "data_dir = 'node'",
-            r#"data_dir (file FILE line 1): "node" is not an absolute path; write it from the root on"#,
-        ),
-        (
-            "[backup]\ndir = '~/b'",
-            r#"backup.dir (file FILE line 2): "~/b" is not an absolute path; write it"#,
-        ),
-        (
-            "[backup]\nat = '3:00'",
-            r#"backup.at (file FILE line 2): "3:00" is not a time of day; write it in UTC like 03:00 or 23:59:30"#,
-        ),
-        (
-            "[backup]\nat = 03:00:00",
-            "backup.at (file FILE line 2): is of a type that fits no key (datetime); write a text in quotes",
-        ),
-        (
-            "[backup]\nkeep_days = 0",
-            "backup.keep_days (file FILE line 2): 0 is impossible; write a whole number from 1 to 36500",
-        ),
-        (
-            "[backup]\nafter = \"a\\nb\"",
-            r#"backup.after (file FILE line 2): "a\nb" has spaces around it or control characters in it; remove them"#,
-        ),
-        (
-            "[backup]\nafter_timeout_seconds = 0",
-            "backup.after_timeout_seconds (file FILE line 2): 0 is impossible; write a whole number from 1 to 86400",
-        ),
-        (
-            "[backup]\nage_recipients = ['age1']",
-            r#"backup.age_recipients (file FILE line 2): "age1" is not an age recipient: "#,
-        ),
-        (
-            "[backup]\ncheck_interval_seconds = 31_536_001",
-            "backup.check_interval_seconds (file FILE line 2): 31536001 is impossible; write a whole number",
-        ),
-        (
-            "secret_file = '~/s'",
-            r#"secret_file (file FILE line 1): "~/s" begins with a tilde, which only shells understand; write the absolute path"#,
-        ),
-        (
-            "[identity.x]\nuser_url = 'http://x.example'",
-            r#"identity.x.user_url (file FILE line 2): "http://x.example" would send secrets in the clear; write https"#,
-        ),
-        (
-            "[identity.auth0]\ndomain = 'https://a'",
-            r#"identity.auth0.domain (file FILE line 2): "https://a" is not a host name in lower case; write it without"#,
-        ),
-        (
-            "[identity.google]\nclient_id = ''",
-            "identity.google.client_id (file FILE line 2): is empty; write a value or remove the key",
-        ),
-        (
-            "[identity.oidc]\nname = 'a'",
-            "identity.oidc (file FILE line 1): is a list of sections; write [[identity.oidc]] with two brackets",
-        ),
-        (
-            "allow_readable_secret = 'yes'",
-            "allow_readable_secret (file FILE line 1): is of the wrong type; write true or false",
-        ),
-        (
-            "[log]\n\nlevel = ",
-            "configuration file (file FILE line 3): is not TOML: ",
-        ),
-    ] {
+    for (text, expected) in IMPOSSIBLE_IN_FILES {
         let line = line(text);
         assert!(line.starts_with(expected), "{line}");
         assert!(line.contains("; ") && !line.contains('\n'), "{line}");

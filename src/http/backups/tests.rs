@@ -197,26 +197,32 @@ fn answers_are_spelt_as_each_generation_does() {
     );
 }
 
+const ONE: &str = "/b/one.db";
+
+fn denied(path: &str) -> BackupError {
+    BackupError::io(path, std::io::ErrorKind::PermissionDenied.into())
+}
+
+/// Asserts what a client is told of a restore that failed so, and that it is nothing of the inside.
+#[track_caller]
+fn refused(error: BackupError, code: Code, text: &str) {
+    let refusal = ApiError::restore_failed(error, Some(&PathBuf::from(ONE)));
+    assert_eq!(refusal.code, code, "{refusal:?}");
+    assert!(refusal.message.contains(text), "{refusal:?}");
+    for hidden in ["/b", "/d", "/etc", "SELECT"] {
+        assert!(!refusal.message.contains(hidden), "{refusal:?}");
+    }
+}
+
 #[test]
-fn each_refusal_of_a_restore_has_its_code() {
-    let path = || PathBuf::from("/b/one.db");
-    let denied = |path: &str| BackupError::io(path, std::io::ErrorKind::PermissionDenied.into());
+fn a_path_that_leads_to_no_backup_has_its_code() {
     let outside = BackupError::Outside {
         path: "/etc/passwd".into(),
         folder: "/b".into(),
     };
-    let secret = BackupError::OtherSecret {
-        path: path(),
-        secret: "/etc/ksnode/secret".into(),
-    };
-    let damaged = BackupError::Damaged {
-        path: path(),
-        what: "page 7".into(),
-    };
-    let driver = StoreError::Damaged("SELECT x".into());
-    let symlink = BackupError::Symlink { path: path() };
-    let not_found = BackupError::NotFound { path: path() };
-    let not_a_file = BackupError::NotAFile { path: path() };
+    let symlink = BackupError::Symlink { path: ONE.into() };
+    let not_found = BackupError::NotFound { path: ONE.into() };
+    let not_a_file = BackupError::NotAFile { path: ONE.into() };
     for (error, code, text) in [
         (outside, Code::InvalidDumpPath, "outside the backup folder"),
         (symlink, Code::InvalidDumpPath, "one.db is a symbolic link"),
@@ -227,45 +233,44 @@ fn each_refusal_of_a_restore_has_its_code() {
         ),
         (not_a_file, Code::InvalidDumpFile, "one.db is not a file"),
         (
-            denied("/b/one.db"),
+            denied(ONE),
             Code::DumpFileAccessError,
             "one.db: permission denied",
         ),
-        (
-            denied("/d/new.db"),
-            Code::PgRestoreFailed,
-            "new.db: permission denied",
-        ),
-        (
-            BackupError::Empty { path: path() },
-            Code::PgRestoreFailed,
-            "one.db is empty",
-        ),
-        (damaged, Code::PgRestoreFailed, "one.db is damaged: page 7"),
-        (secret, Code::PgRestoreFailed, "--secret-file"),
-        (
-            BackupError::Encrypted { path: path() },
-            Code::PgRestoreFailed,
-            "--age-identity",
-        ),
-        (BackupError::Busy, Code::PgRestoreFailed, "another backup"),
-        (driver.into(), Code::PgRestoreFailed, "its log says why"),
-        (
-            StoreError::Closed.into(),
-            Code::PgRestoreFailed,
-            "being replaced",
-        ),
     ] {
-        let refusal = ApiError::restore_failed(error, Some(&path()));
-        assert_eq!(refusal.code, code, "{refusal:?}");
-        assert!(refusal.message.contains(text), "{refusal:?}");
-        for hidden in ["/b", "/d", "/etc", "SELECT"] {
-            assert!(!refusal.message.contains(hidden), "{refusal:?}");
-        }
+        refused(error, code, text);
     }
     // While the file is looked for, whatever cannot be read is its own.
     let refusal = ApiError::restore_failed(denied("/b"), None);
     assert_eq!(refusal.code, Code::DumpFileAccessError);
+}
+
+#[test]
+fn a_restore_that_fails_has_its_code_and_its_reason() {
+    let path = || PathBuf::from(ONE);
+    let secret = BackupError::OtherSecret {
+        path: path(),
+        secret: "/etc/ksnode/secret".into(),
+    };
+    let damaged = BackupError::Damaged {
+        path: path(),
+        what: "page 7".into(),
+    };
+    for (error, text) in [
+        (denied("/d/new.db"), "new.db: permission denied"),
+        (BackupError::Empty { path: path() }, "one.db is empty"),
+        (damaged, "one.db is damaged: page 7"),
+        (secret, "--secret-file"),
+        (BackupError::Encrypted { path: path() }, "--age-identity"),
+        (BackupError::Busy, "another backup"),
+        (
+            StoreError::Damaged("SELECT x".into()).into(),
+            "its log says why",
+        ),
+        (StoreError::Closed.into(), "being replaced"),
+    ] {
+        refused(error, Code::PgRestoreFailed, text);
+    }
 }
 
 #[test]
