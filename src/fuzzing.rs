@@ -1,6 +1,6 @@
 //! Doors for fuzzers: every parser of bytes from outside, each as a function that takes any bytes and must come back.
 //!
-//! This is no part of the program: it is there in tests, and when cargo-fuzz builds (`--cfg fuzzing`). The parsers are private
+//! This is no part of the program: it is there in tests, and when `tests/fuzz/run` builds (`--cfg fuzzing`). The parsers are private
 //! to their rooms and stay so. A whole node could be fed over a socket instead; that finds less in the same time, since
 //! each try then goes through a network and a rate limit.
 //!
