@@ -228,14 +228,28 @@ fn axis<'a>(name: &'a str, series: &[Series]) -> Axis<'a> {
 fn opening(flags: &Flags, load: f64, took: Duration) -> String {
     format!(
         "# Benchmark\n\n\
-         Made by `cargo bench --bench node -- --report` ({:.0} s each, {:.0} minutes together). A smaller one: `--report --quick`; \
-         `--sizes`, `--connections`, `--seconds` and `--users` (of backups and replica) choose.\n\n\
+         Made by `{}`, which took {:.0} minutes. A smaller one: `--report --quick`.\n\n\
          {}. When it began, {load:.1} other tasks wanted to run on average. The generator of load runs on the same processors, and \
          so does Postgres: figures mean something as ratios within one run. Requests are for both curves, from Telegram users, in \
          clear over loopback unless something else is said; every figure is of real connections to a release build.\n",
-        flags.seconds,
+        command(flags),
         took.as_secs_f64() / 60.0,
         machine(),
+    )
+}
+
+/// What makes this report again: `--users` is of backups and replica.
+fn command(flags: &Flags) -> String {
+    let list = |numbers: Vec<String>| numbers.join(",");
+    let connections = flags.connections.iter().map(ToString::to_string).collect();
+    let sizes = flags.sizes.iter().map(ToString::to_string).collect();
+    let users = flags.users.map(|users| format!(" --users {users}"));
+    format!(
+        "cargo bench --bench node -- --report --seconds {} --connections {} --sizes {}{}",
+        flags.seconds,
+        list(connections),
+        list(sizes),
+        users.unwrap_or_default(),
     )
 }
 
