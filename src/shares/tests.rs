@@ -24,6 +24,16 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
+impl House {
+    /// Registers outside a session.
+    async fn register(&self, who: &str, wallets: Vec<WalletShare>) {
+        self.shares
+            .register(&user(who), wallets, None)
+            .await
+            .unwrap();
+    }
+}
+
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let lock = FolderLock::take(folder.path()).unwrap();
@@ -133,11 +143,7 @@ fn delete_shares(connection: &Connection) -> Result<(), StoreError> {
 #[tokio::test]
 async fn users_of_two_providers_with_one_identifier_are_two_users() {
     let house = house().await;
-    house
-        .shares
-        .register(&user("a@b"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
+    house.register("a@b", vec![wallet(K, 1)]).await;
     let other = UserId::new(AuthType::from_stored("auth0"), "a@b").unwrap();
     let error = house
         .shares
@@ -150,11 +156,7 @@ async fn users_of_two_providers_with_one_identifier_are_two_users() {
 #[tokio::test]
 async fn a_known_key_is_refused_whoever_owns_it_and_nothing_is_half_stored() {
     let house = house().await;
-    house
-        .shares
-        .register(&user("a"), vec![wallet(E, 2)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(E, 2)]).await;
     for who in ["a", "b"] {
         let both = vec![wallet(K, 1), wallet(E, 2)];
         let error = house
@@ -182,16 +184,8 @@ async fn check_tells_existence_and_refuses_another_users_key() {
         async move { shares.check(&user(who), &[key]).await }
     };
     assert_eq!(check("a", key(K, 1)).await.unwrap(), [false]);
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
-    house
-        .shares
-        .register(&user("b"), vec![wallet(K, 3)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1)]).await;
+    house.register("b", vec![wallet(K, 3)]).await;
     assert_eq!(check("a", key(K, 1)).await.unwrap(), [true]);
     assert_eq!(check("a", key(K, 2)).await.unwrap(), [false]);
     assert!(matches!(
@@ -203,11 +197,7 @@ async fn check_tells_existence_and_refuses_another_users_key() {
 #[tokio::test]
 async fn reshare_confirms_both_or_neither() {
     let house = house().await;
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1), wallet(E, 2)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1), wallet(E, 2)]).await;
     house.clock.advance(Duration::from_secs(60));
     let wrong = WalletShare {
         public_key: key(E, 2),
@@ -277,17 +267,9 @@ async fn ed25519_is_added_to_a_user_with_a_secp256k1_wallet() {
         }
     };
     assert!(matches!(add("a").await, Err(ShareError::UserNotFound)));
-    house
-        .shares
-        .register(&user("a"), vec![wallet(E, 3)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(E, 3)]).await;
     assert!(matches!(add("a").await, Err(ShareError::WalletNotFound(K))));
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1)]).await;
     add("a").await.unwrap();
     assert!(matches!(
         add("a").await,

@@ -5,16 +5,8 @@ use super::*;
 #[tokio::test]
 async fn a_share_moved_to_another_row_does_not_open() {
     let house = house().await;
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
-    house
-        .shares
-        .register(&user("b"), vec![wallet(K, 2)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1)]).await;
+    house.register("b", vec![wallet(K, 2)]).await;
     let swap = |connection: &Connection| -> Result<(), StoreError> {
         connection.execute(
             "UPDATE wallet SET sealed = (SELECT sealed FROM wallet WHERE id = 1) WHERE id = 2",
@@ -39,10 +31,8 @@ async fn after_a_rotation_every_share_is_resealed_and_still_opens() {
     let house = house().await;
     for fill in 0..150 {
         house
-            .shares
-            .register(&user(&format!("u{fill}")), vec![wallet(K, fill)], None)
-            .await
-            .unwrap();
+            .register(&format!("u{fill}"), vec![wallet(K, fill)])
+            .await;
     }
     let shares = &house.shares;
     assert_eq!(shares.resealing().await.unwrap(), None);

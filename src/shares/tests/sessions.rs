@@ -81,11 +81,7 @@ fn session_error<T: std::fmt::Debug>(result: Result<T, ShareError>) -> SessionEr
 #[tokio::test]
 async fn a_session_allows_its_calls_once_and_ends_with_the_completing_one() {
     let house = house().await;
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1)]).await;
     let client = Client::commit(&house, OperationType::SignInReshare).await;
     let get = client.verify(&house, ApiName::GetKeyShares).await.unwrap();
     house
@@ -145,11 +141,7 @@ async fn a_failed_call_leaves_no_record() {
     let house = house().await;
     let client = Client::commit(&house, OperationType::SignUp).await;
     let reveal = client.verify(&house, ApiName::Register).await.unwrap();
-    house
-        .shares
-        .register(&user("b"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
+    house.register("b", vec![wallet(K, 1)]).await;
     let failed = house
         .shares
         .register(&user("a"), vec![wallet(K, 1)], Some(reveal))
@@ -216,11 +208,7 @@ async fn a_session_ends_with_its_time_and_is_forgotten_later() {
         session_error(send(Some(&good), Some(&token)).await),
         SessionError::Expired
     );
-    house
-        .shares
-        .register(&user("a"), vec![wallet(K, 1)], None)
-        .await
-        .unwrap();
+    house.register("a", vec![wallet(K, 1)]).await;
     let late = house
         .shares
         .get(&user("a"), &[key(K, 1)], Some(reveal))
