@@ -51,6 +51,7 @@ mod kill;
 mod lifecycle;
 mod limits;
 mod linearizability;
+mod memory;
 mod observability;
 mod oko;
 mod operator;

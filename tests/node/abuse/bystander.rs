@@ -3,16 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::memory::resident;
 use crate::support::{Node, register_body, token};
 use crate::tls::{Roots, ask};
-
-/// Resident memory in KiB.
-fn memory(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.unwrap().trim().trim_end_matches(" kB");
-    text.parse().unwrap()
-}
 
 /// What others notice of `attack` on a node in clear, which may take `mebibytes` of its memory and no more: each of them
 /// comes over a connection of his own, and gets what he asks for.
@@ -53,13 +46,13 @@ fn watched<T>(
 ) -> T {
     // So that what the start took and what the first requests need are not taken for the attack's.
     (0..20).for_each(|_| ask());
-    let before = memory(node);
+    let before = resident(node);
     let over = AtomicBool::new(false);
     let (result, mut times, most) = std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut most = before;
             while !over.load(Ordering::Relaxed) {
-                most = most.max(memory(node));
+                most = most.max(resident(node));
                 std::thread::sleep(Duration::from_millis(20));
             }
             most
@@ -84,7 +77,7 @@ fn watched<T>(
     ask();
     times.sort_unstable();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    let mebi = |kibibytes: u64| kibibytes / 1024;
+    let mebi = |bytes: u64| bytes >> 20;
     println!(
         "{what}: {} others served, p50 {:?}, p99 {:?}, longest {:?}; memory {} MiB before, {} MiB at most",
         times.len(),

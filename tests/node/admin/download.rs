@@ -3,16 +3,8 @@
 use std::io::Read;
 
 use super::*;
+use crate::memory::resident;
 use crate::operator::{backup, open};
-use crate::support::Node;
-
-/// Bytes that the node's process has of the memory.
-fn resident(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.unwrap().trim().trim_end_matches(" kB");
-    kib.parse::<u64>().unwrap() * 1024
-}
 
 #[test]
 fn one_larger_than_the_memory_is_given_away_piece_by_piece() {
