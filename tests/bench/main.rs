@@ -169,6 +169,11 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     flags.complete();
+    // It is started in its own folder.
+    flags.node = flags
+        .node
+        .canonicalize()
+        .with_context(|| format!("cannot find the node {}", flags.node.display()))?;
     let temporary = env!("CARGO_TARGET_TMPDIR");
     let parent = flags.folder.clone().unwrap_or_else(|| temporary.into());
     std::fs::create_dir_all(&parent)?;
