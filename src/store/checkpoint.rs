@@ -28,9 +28,8 @@ use crate::clock::SharedClock;
 const PASSIVE_PAGES: u64 = 2048;
 /// Pages in the log at which the writer starts it anew: 64 MiB.
 const RESET_PAGES: u64 = 16 * 1024;
-/// How long the writer waits for readers when it starts the log anew. A long read (a backup) may be under way; then the log
-/// grows on.
-const RESET_PATIENCE: Duration = Duration::from_millis(50);
+/// How long the writer waits for readers. A long read (a backup) may be under way; then the log grows on.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// When the next attempt comes after one that was in vain. By time, as what is waited for is: after so many more pages instead,
 /// writers beside a backup would wait again and again, and where little is written one long read after another would meet
 /// each of the few attempts, and the log grow without end.
@@ -92,16 +91,16 @@ impl Checkpointer {
         if !resets && pages < self.next_passive || self.passive.is_under_way() {
             return;
         }
+        if resets {
+            self.reset(writer, readers, pages);
+            return;
+        }
         // A checkpoint reaches as far as the oldest snapshot allows.
         if let Err(error) = readers.release_idle() {
             tracing::warn!(%error, "an idle reader could not be released");
         }
-        if resets {
-            self.reset(writer, pages);
-        } else {
-            self.next_passive = pages.saturating_add(PASSIVE_PAGES);
-            self.passive.begin();
-        }
+        self.next_passive = pages.saturating_add(PASSIVE_PAGES);
+        self.passive.begin();
     }
 
     /// Ends the thread.
@@ -109,13 +108,8 @@ impl Checkpointer {
         self.passive.finish();
     }
 
-    fn reset(&mut self, writer: &Connection, pages: u64) {
-        let outcome = writer
-            .busy_timeout(RESET_PATIENCE)
-            .map_err(StoreError::from)
-            .and_then(|()| checkpoint(writer, "RESTART"))
-            .and_then(|done| Ok(writer.busy_timeout(BUSY_TIMEOUT).map(|()| done)?));
-        match outcome {
+    fn reset(&mut self, writer: &Connection, readers: &Readers, pages: u64) {
+        match checkpoint_alone(writer, readers, "RESTART") {
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => {
@@ -178,6 +172,20 @@ impl Passive {
         // It cannot have panicked; and at this point nothing would be lost if it had.
         let _ = thread.join();
     }
+}
+
+/// A checkpoint of the writer's, which waits for reads that are under way, though not for long.
+pub(super) fn checkpoint_alone(
+    writer: &Connection,
+    readers: &Readers,
+    mode: &str,
+) -> Result<bool, StoreError> {
+    readers.aside(|| {
+        writer.busy_timeout(PATIENCE)?;
+        let done = checkpoint(writer, mode);
+        writer.busy_timeout(BUSY_TIMEOUT)?;
+        done
+    })
 }
 
 /// Whether the checkpoint did all that its mode promises.

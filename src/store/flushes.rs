@@ -22,14 +22,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::StoreError;
-use super::checkpoint::checkpoint;
-use super::connection::BUSY_TIMEOUT;
+use super::checkpoint::checkpoint_alone;
 use super::readers::Readers;
 use crate::clock::{SharedClock, Timestamp};
 
-/// How long the writer waits for readers when it copies the log. A long read (a backup) may be under way; the next
-/// attempt comes [`PAUSE`] later.
-const PATIENCE: Duration = Duration::from_millis(50);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -98,7 +94,7 @@ impl Flushes {
             Some(failed) if now < failed.next_attempt => return Err(StoreError::Unflushed),
             Some(failed) => failed.next_attempt = now.saturating_add(PAUSE),
         }
-        match copy_anew(writer, readers) {
+        match checkpoint_alone(writer, readers, "TRUNCATE") {
             Ok(true) => {
                 *self.lock() = None;
                 tracing::info!(
@@ -118,12 +114,4 @@ impl Flushes {
     fn lock(&self) -> MutexGuard<'_, Option<Failed>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn copy_anew(writer: &Connection, readers: &Readers) -> Result<bool, StoreError> {
-    readers.release_idle()?;
-    writer.busy_timeout(PATIENCE)?;
-    let copied = checkpoint(writer, "TRUNCATE");
-    writer.busy_timeout(BUSY_TIMEOUT)?;
-    copied
 }

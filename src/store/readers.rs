@@ -6,7 +6,7 @@
 //! Beginning and ending a read takes file locks, which cost half as much as a look-up and which threads wait for. So a
 //! reader keeps its snapshot for the queries of the next millisecond, unless something was committed since: every
 //! query sees all that was acknowledged before it. An idle reader's snapshot would keep the write-ahead log from being
-//! started anew; [`Readers::release_idle`] ends it.
+//! started anew; [`Readers::release_idle`] ends it, and [`Readers::aside`] sees to it that no other one is kept meanwhile.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,12 +25,26 @@ const SNAPSHOT: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Readers {
     /// A std mutex: it is held for a push or a pop and never across an await.
-    idle: Mutex<Vec<Reader>>,
+    idle: Mutex<Idle>,
     permits: Semaphore,
     count: usize,
     /// How often the writer has committed.
     commits: AtomicU64,
     clock: SharedClock,
+}
+
+/// The readers that are not lent.
+#[derive(Debug)]
+struct Idle {
+    readers: Vec<Reader>,
+    /// Whether one that comes back keeps its snapshot.
+    keep: bool,
+}
+
+impl Idle {
+    fn release(&mut self) -> Result<(), StoreError> {
+        self.readers.iter_mut().try_for_each(Reader::end)
+    }
 }
 
 impl Readers {
@@ -41,9 +55,12 @@ impl Readers {
                 snapshot: None,
             })
         };
-        let idle = (0..count).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        let readers = (0..count).map(|_| open()).collect::<Result<_, _>>()?;
         Ok(Self {
-            idle: Mutex::new(idle),
+            idle: Mutex::new(Idle {
+                readers,
+                keep: true,
+            }),
             permits: Semaphore::new(count),
             count,
             commits: AtomicU64::new(0),
@@ -65,7 +82,7 @@ impl Readers {
             .await
             .map_err(|_| StoreError::Closed)?;
         let mut lent = Lent {
-            reader: self.lock().pop(),
+            reader: self.lock().readers.pop(),
             readers: self,
         };
         let reader = lent.reader.as_mut().ok_or(StoreError::Closed)?;
@@ -86,7 +103,23 @@ impl Readers {
 
     /// Ends the snapshots that nobody uses.
     pub(super) fn release_idle(&self) -> Result<(), StoreError> {
-        self.lock().iter_mut().try_for_each(Reader::end)
+        self.lock().release()
+    }
+
+    /// Runs `work`, which no snapshot outlasting its query is in the way of: the idle ones are ended, and a reader that comes back
+    /// keeps none.
+    pub(super) fn aside<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let released = {
+            let mut idle = self.lock();
+            idle.keep = false;
+            idle.release()
+        };
+        let outcome = released.and_then(|()| work());
+        self.lock().keep = true;
+        outcome
     }
 
     /// Refuses further reads and returns when those under way have ended and their connections are closed.
@@ -97,10 +130,10 @@ impl Readers {
             permits.forget();
         }
         self.permits.close();
-        self.lock().clear();
+        self.lock().readers.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Reader>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,6 +186,72 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.readers.lock().extend(self.reader.take());
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        let mut idle = self.readers.lock();
+        if !idle.keep
+            && let Err(error) = reader.end()
+        {
+            tracing::warn!(%error, "an idle reader could not be released");
+        }
+        idle.readers.push(reader);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use tokio::runtime::Builder;
+
+    use super::super::checkpoint::checkpoint;
+    use super::super::connection::open_writer;
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::Pulse;
+
+    #[test]
+    fn one_that_comes_back_while_they_are_aside_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ksnode.db");
+        let table = "CREATE TABLE item (id INTEGER PRIMARY KEY) STRICT;";
+        let writer = open_writer(&path, &[table], Pulse::default()).unwrap();
+        writer.busy_timeout(Duration::ZERO).unwrap();
+        let readers = Readers::open(&path, 1, ManualClock::shared()).unwrap();
+        let write = || writer.execute_batch("INSERT INTO item DEFAULT VALUES");
+        let restart = || checkpoint(&writer, "RESTART");
+        // A query that lasts until something is sent.
+        let query = |held: Receiver<()>, entered: Sender<()>| {
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let query = readers.run(|reader| -> Result<(), StoreError> {
+                reader.query_row("SELECT count(*) FROM item", [], |_| Ok(()))?;
+                entered.send(()).unwrap();
+                held.recv().unwrap();
+                Ok(())
+            });
+            runtime.block_on(query).unwrap();
+        };
+        std::thread::scope(|scope| {
+            for (aside, restarts) in [(false, false), (true, true)] {
+                write().unwrap();
+                let (end, held) = channel();
+                let (entered, under_way) = channel();
+                let thread = scope.spawn(|| query(held, entered));
+                under_way.recv().unwrap();
+                let end_and_restart = || {
+                    end.send(()).unwrap();
+                    thread.join().unwrap();
+                    restart()
+                };
+                let restarted = match aside {
+                    true => readers.aside(end_and_restart),
+                    false => end_and_restart(),
+                };
+                assert_eq!(restarted.unwrap(), restarts);
+            }
+        });
+        // Afterwards they keep theirs as before.
+        assert!(readers.lock().keep);
     }
 }
