@@ -9,6 +9,7 @@ use ksnode::clock::{Clock, SystemClock, Timestamp};
 use tokio::runtime::Runtime;
 
 use crate::load::{Load, Order};
+use crate::log_size::LogSize;
 use crate::node::{Home, Node, copy_database};
 use crate::process;
 use crate::raw::Raw;
@@ -41,6 +42,7 @@ pub fn measure(
     let first = home.start()?;
     let first_ready = first.ready.as_secs_f64();
     first.stop()?;
+    let log = LogSize::watch(&home.database());
     home.fill(0..users)?;
     let raw = match beside {
         true => Some(Raw::new(copy_database(&home, &folder.join("raw"))?)),
@@ -59,6 +61,7 @@ pub fn measure(
         ready,
         lines,
         memory: bench.end()?,
+        log: log.most()?,
     })
 }
 

@@ -22,6 +22,7 @@ mod full;
 mod handshakes;
 mod limits;
 mod load;
+mod log_size;
 mod node;
 mod part;
 mod plots;

@@ -102,6 +102,8 @@ pub struct Report {
     pub ready: f64,
     pub lines: Vec<Line>,
     pub memory: Memory,
+    /// The most MiB that the write-ahead log had, from the filling of the database on.
+    pub log: f64,
 }
 
 /// A figure with its aim.
@@ -167,6 +169,7 @@ impl Report {
             ),
             at_most("MiB after load", self.memory.after_load, 60.0),
             at_most("seconds until ready", Some(self.ready), 0.5),
+            at_most("MiB of the write-ahead log", Some(self.log), 128.0),
         ]
     }
 
@@ -233,6 +236,7 @@ impl Report {
                 "after_load": memory.after_load,
                 "peak_resident": memory.peak_resident,
             },
+            "write_ahead_log_mib": self.log,
             "lines": lines,
             "figures": figures,
         })
