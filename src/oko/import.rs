@@ -9,6 +9,7 @@
 //! the writer and no more, and written in the order in which they came, a chunk in a transaction.
 
 mod keypairs;
+mod plan;
 mod shares;
 mod users;
 mod wallets;

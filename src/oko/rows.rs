@@ -154,6 +154,9 @@ pub(super) trait Row: Sized + Send + 'static {
     /// # Errors
     /// What is wrong with it, for people.
     fn read(record: &Record<'_>) -> Result<Self, Unreadable>;
+
+    /// Its id in the suite.
+    fn id(&self) -> Uuid;
 }
 
 /// A user.
@@ -194,6 +197,10 @@ impl Row for User {
             aux: record.optional("aux")?.map(str::to_owned),
         })
     }
+
+    fn id(&self) -> Uuid {
+        self.user_id
+    }
 }
 
 /// A wallet.
@@ -229,6 +236,10 @@ impl Row for Wallet {
             updated_at: record.moment("updated_at")?,
             aux: record.optional("aux")?.map(str::to_owned),
         })
+    }
+
+    fn id(&self) -> Uuid {
+        self.wallet_id
     }
 }
 
@@ -267,6 +278,10 @@ impl Row for EncryptedShare {
             updated_at: record.moment("updated_at")?,
             aux: record.optional("aux")?.map(str::to_owned),
         })
+    }
+
+    fn id(&self) -> Uuid {
+        self.share_id
     }
 }
 
@@ -312,5 +327,9 @@ impl Row for Keypair {
                 .map(|_| record.moment("rotated_at"))
                 .transpose()?,
         })
+    }
+
+    fn id(&self) -> Uuid {
+        self.keypair_id
     }
 }

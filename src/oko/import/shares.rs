@@ -7,13 +7,15 @@ use subtle::ConstantTimeEq;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Import, Pass, Seen};
+use super::plan::{Change, Plan, Plans};
+use super::{Import, Seen};
 use crate::crypto::KeyRing;
 use crate::oko::imported::{Entry, Imported, ShareExtra};
 use crate::oko::report::Outcome;
 use crate::oko::rows::{EncryptedShare, Kind};
 use crate::oko::{OkoError, SuiteSecret};
 use crate::shares::{KnownWallet, RowTimes, SHARE_LENGTH, SealedShare, Sealing, Share, Transfer};
+use crate::store::StoreError;
 
 /// Rows that one thread decrypts in a row: some 200 ms of work, lost when the import is cut off.
 const CHUNK: usize = 16;
@@ -30,22 +32,31 @@ enum Work {
     Compare(EncryptedShare, Box<KnownWallet>, SealedShare),
 }
 
-/// What is to be written of it.
-enum Done {
-    There,
-    Skip(String),
+/// What is written for a share.
+enum ShareChange {
+    Add {
+        wallet: Box<KnownWallet>,
+        sealed: SealedShare,
+        times: RowTimes,
+        entry: Entry,
+    },
+    Update {
+        row: i64,
+        times: RowTimes,
+        entry: Entry,
+    },
+    /// In a dry run, that of a wallet it did not write: it opens.
     Would,
-    Add(Box<KnownWallet>, SealedShare, RowTimes, Entry),
-    Update(i64, RowTimes, Entry),
 }
 
-type Chunk<T> = Vec<(Uuid, T)>;
+/// A chunk that is being decrypted.
+type Decrypting = JoinHandle<Result<Plans<ShareChange>, OkoError>>;
 
 impl Import<'_> {
     pub(super) async fn shares(&mut self) -> Result<(), OkoError> {
         let mut pass = self.pass(Kind::Share).await?;
         let ahead = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut decrypted: VecDeque<JoinHandle<Result<Chunk<Done>, OkoError>>> = VecDeque::new();
+        let mut decrypted: VecDeque<Decrypting> = VecDeque::new();
         let mut last = false;
         while !last || !decrypted.is_empty() {
             // One more than there are cores, so that none waits while a chunk is written.
@@ -55,23 +66,20 @@ impl Import<'_> {
                 decrypted.push_back(self.decrypt(chunk.rows).await?);
             }
             if let Some(next) = decrypted.pop_front() {
-                let done = next.await.map_err(|error| {
+                let plans = next.await.map_err(|error| {
                     let ended = std::io::Error::other(error);
                     OkoError::io(self.source.place().as_ref(), ended)
                 })?;
-                self.write_shares(&mut pass, done?).await?;
+                self.carry_out(&mut pass, plans?).await?;
             }
         }
         Ok(())
     }
 
     /// Begins to decrypt what must be.
-    async fn decrypt(
-        &mut self,
-        rows: Vec<EncryptedShare>,
-    ) -> Result<JoinHandle<Result<Chunk<Done>, OkoError>>, OkoError> {
+    async fn decrypt(&mut self, rows: Vec<EncryptedShare>) -> Result<Decrypting, OkoError> {
         let (ring, seen) = (&self.node.ring, &self.seen);
-        let works: Chunk<Work> = self
+        let works: Vec<(Uuid, Work)> = self
             .node
             .store
             .read(|connection| {
@@ -87,39 +95,9 @@ impl Import<'_> {
         Ok(tokio::task::spawn_blocking(move || {
             let works = works.into_iter();
             works
-                .map(|(id, work)| Ok((id, work.done(&secret, &ring)?)))
+                .map(|(id, work)| Ok((id, work.plan(&secret, &ring)?)))
                 .collect()
         }))
-    }
-
-    async fn write_shares(&mut self, pass: &mut Pass, done: Chunk<Done>) -> Result<(), OkoError> {
-        let (count, mut outcomes) = (done.len(), Vec::new());
-        let mut writes = Vec::new();
-        for (id, done) in done {
-            match done {
-                Done::There => outcomes.push(Outcome::There),
-                Done::Would => outcomes.push(Outcome::Imported),
-                Done::Skip(why) => self.report.skip(Kind::Share, id, why),
-                done @ Done::Add(..) => {
-                    outcomes.push(Outcome::Imported);
-                    writes.push(done);
-                }
-                done @ Done::Update(..) => {
-                    outcomes.push(Outcome::Updated);
-                    writes.push(done);
-                }
-            }
-        }
-        if !writes.is_empty() && !self.options.dry_run {
-            self.begin().await?;
-            self.node
-                .store
-                .write(move |connection| writes.iter().try_for_each(|done| done.write(connection)))
-                .await?;
-        }
-        self.note_all(Kind::Share, outcomes);
-        self.tell(pass, count);
-        Ok(())
     }
 }
 
@@ -165,43 +143,50 @@ impl Work {
         matches!(self, Self::New(..) | Self::Compare(..))
     }
 
-    fn done(self, secret: &SuiteSecret, ring: &KeyRing) -> Result<Done, OkoError> {
+    fn plan(self, secret: &SuiteSecret, ring: &KeyRing) -> Result<Plan<ShareChange>, OkoError> {
         let seal = |share: &EncryptedShare| {
             let extra = ShareExtra::from(share);
             Entry::seal(ring, Kind::Share, share.share_id, &extra)
         };
+        let update = |wallet: &KnownWallet, share: &EncryptedShare| {
+            Ok(Plan::Write(ShareChange::Update {
+                row: wallet.row,
+                times: latest(wallet, share),
+                entry: seal(share)?,
+            }))
+        };
         match self {
-            Self::There => Ok(Done::There),
-            Self::Skip(why) => Ok(Done::Skip(why)),
-            Self::Changed(share, wallet) => {
-                let entry = seal(&share)?;
-                Ok(Done::Update(wallet.row, latest(&wallet, &share), entry))
-            }
+            Self::There => Ok(Plan::There),
+            Self::Skip(why) => Ok(Plan::Skip(why)),
+            Self::Changed(share, wallet) => update(&wallet, &share),
             Self::New(share, wallet) => {
                 let opened = match open(secret, &share.encrypted) {
                     Ok(opened) => opened,
-                    Err(why) => return Ok(Done::Skip(why)),
+                    Err(why) => return Ok(Plan::Skip(why)),
                 };
                 let Some(wallet) = wallet else {
-                    return Ok(Done::Would);
+                    return Ok(Plan::Write(ShareChange::Would));
                 };
                 let sealing = Sealing(ring);
                 let sealed = sealing.seal_share(share.share_id, wallet.wallet_id, &opened)?;
-                let entry = seal(&share)?;
-                Ok(Done::Add(wallet, sealed, times(&share), entry))
+                Ok(Plan::Write(ShareChange::Add {
+                    sealed,
+                    times: times(&share),
+                    entry: seal(&share)?,
+                    wallet,
+                }))
             }
             Self::Compare(share, wallet, known) => {
                 let opened = match open(secret, &share.encrypted) {
                     Ok(opened) => opened,
-                    Err(why) => return Ok(Done::Skip(why)),
+                    Err(why) => return Ok(Plan::Skip(why)),
                 };
                 let here = Sealing(ring).open_share(wallet.wallet_id, &known)?;
                 if !bool::from(here.ct_eq(opened.expose().as_slice())) {
                     let why = "the share of this id is another one here".to_owned();
-                    return Ok(Done::Skip(why));
+                    return Ok(Plan::Skip(why));
                 }
-                let entry = seal(&share)?;
-                Ok(Done::Update(wallet.row, latest(&wallet, &share), entry))
+                update(&wallet, &share)
             }
         }
     }
@@ -232,20 +217,35 @@ fn latest(wallet: &KnownWallet, share: &EncryptedShare) -> RowTimes {
     }
 }
 
-impl Done {
-    fn write(&self, connection: &Connection) -> Result<(), OkoError> {
+impl Change for ShareChange {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Add { .. } | Self::Would => Outcome::Imported,
+            Self::Update { .. } => Outcome::Updated,
+        }
+    }
+
+    /// Nothing refers to a share.
+    fn see(&self, _: &mut Seen) {}
+
+    fn write(&self, connection: &Connection) -> Result<(), StoreError> {
         let (imported, transfer) = (Imported(connection), Transfer(connection));
         match self {
-            Self::Add(wallet, sealed, times, entry) => {
+            Self::Add {
+                wallet,
+                sealed,
+                times,
+                entry,
+            } => {
                 if transfer.add_share(wallet, sealed, *times)? {
                     imported.put(Kind::Share, wallet.row, entry)?;
                 }
             }
-            Self::Update(row, times, entry) => {
+            Self::Update { row, times, entry } => {
                 transfer.set_times(*row, *times)?;
                 imported.put(Kind::Share, *row, entry)?;
             }
-            Self::There | Self::Skip(_) | Self::Would => {}
+            Self::Would => {}
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::plan::{Change, Plan};
 use super::{Import, Seen};
 use crate::crypto::KeyRing;
 use crate::oko::OkoError;
@@ -9,13 +10,12 @@ use crate::oko::imported::{Entry, Imported, WalletExtra};
 use crate::oko::report::Outcome;
 use crate::oko::rows::{Kind, Wallet};
 use crate::shares::{KnownWallet, RowTimes, Sealing, Transfer};
+use crate::store::StoreError;
 
 const CHUNK: usize = 512;
 
-/// What is to be done about a wallet.
-enum Plan {
-    There,
-    Skip(String),
+/// What is written for a wallet.
+enum WalletChange {
     Add {
         wallet: Wallet,
         /// The owner's place here; a dry run has none for an owner it did not write.
@@ -35,64 +35,21 @@ impl Import<'_> {
     pub(super) async fn wallets(&mut self) -> Result<(), OkoError> {
         let mut pass = self.pass(Kind::Wallet).await?;
         loop {
-            let chunk = self.chunk::<Wallet>(&mut pass, CHUNK).await?;
-            let (last, count) = (chunk.last, chunk.rows.len());
-            let mut plans = Vec::with_capacity(count);
-            let (ring, seen) = (&self.node.ring, &self.seen);
-            let planned = self
-                .node
-                .store
-                .read(|connection| {
-                    let plans = chunk.rows.into_iter();
-                    plans
-                        .map(|wallet| Ok((wallet.wallet_id, plan(connection, ring, seen, wallet)?)))
-                        .collect::<Result<Vec<_>, OkoError>>()
-                })
-                .await?;
-            for (id, plan) in planned {
-                match plan {
-                    Plan::There => self.report.note(Kind::Wallet, Outcome::There),
-                    Plan::Skip(why) => self.report.skip(Kind::Wallet, id, why),
-                    plan => plans.push(plan),
-                }
-            }
-            self.write_wallets(plans).await?;
-            self.tell(&mut pass, count);
-            if last {
+            let chunk = self.chunk(&mut pass, CHUNK).await?;
+            self.take_over(&mut pass, chunk.rows, look_up).await?;
+            if chunk.last {
                 return Ok(());
             }
         }
     }
-
-    async fn write_wallets(&mut self, plans: Vec<Plan>) -> Result<(), OkoError> {
-        if plans.is_empty() {
-            return Ok(());
-        }
-        let outcomes: Vec<Outcome> = plans.iter().map(Plan::outcome).collect();
-        if !self.options.dry_run {
-            self.begin().await?;
-            self.node
-                .store
-                .write(move |connection| plans.iter().try_for_each(|plan| plan.write(connection)))
-                .await?;
-        } else {
-            let Seen { wallets, .. } = &mut self.seen;
-            wallets.extend(plans.iter().filter_map(|plan| match plan {
-                Plan::Add { wallet, .. } => Some(wallet.wallet_id),
-                _ => None,
-            }));
-        }
-        self.note_all(Kind::Wallet, outcomes);
-        Ok(())
-    }
 }
 
-fn plan(
+fn look_up(
     connection: &Connection,
     ring: &KeyRing,
     seen: &Seen,
     wallet: Wallet,
-) -> Result<Plan, OkoError> {
+) -> Result<Plan<WalletChange>, OkoError> {
     let (imported, transfer) = (Imported(connection), Transfer(connection));
     let owner = imported.of_source(Kind::User, wallet.user_id)?;
     if owner.is_none() && !seen.users.contains(&wallet.user_id) {
@@ -112,17 +69,13 @@ fn plan(
         let why = format!("its public key {key} is registered here already");
         return Ok(Plan::Skip(why));
     }
-    Ok(Plan::Add {
+    let extra = WalletExtra::from(&wallet);
+    Ok(Plan::Write(WalletChange::Add {
         user,
         public_key,
-        entry: Entry::seal(
-            ring,
-            Kind::Wallet,
-            wallet.wallet_id,
-            &WalletExtra::from(&wallet),
-        )?,
+        entry: Entry::seal(ring, Kind::Wallet, wallet.wallet_id, &extra)?,
         wallet,
-    })
+    }))
 }
 
 /// A wallet that came before.
@@ -131,7 +84,7 @@ fn again(
     wallet: &Wallet,
     entry: &Entry,
     known: Option<KnownWallet>,
-) -> Result<Plan, OkoError> {
+) -> Result<Plan<WalletChange>, OkoError> {
     let Some(known) = known else {
         let why = "this id is another wallet's here, or another user's";
         return Ok(Plan::Skip(why.to_owned()));
@@ -140,11 +93,11 @@ fn again(
     if entry.open::<WalletExtra>(ring, Kind::Wallet)? == extra {
         return Ok(Plan::There);
     }
-    Ok(Plan::Update {
+    Ok(Plan::Write(WalletChange::Update {
         row: known.row,
         times: known.share.is_none().then(|| times(wallet)),
         entry: Entry::seal(ring, Kind::Wallet, wallet.wallet_id, &extra)?,
-    })
+    }))
 }
 
 fn times(wallet: &Wallet) -> RowTimes {
@@ -155,16 +108,21 @@ fn times(wallet: &Wallet) -> RowTimes {
     }
 }
 
-impl Plan {
+impl Change for WalletChange {
     fn outcome(&self) -> Outcome {
         match self {
             Self::Add { .. } => Outcome::Imported,
             Self::Update { .. } => Outcome::Updated,
-            Self::There | Self::Skip(_) => Outcome::There,
         }
     }
 
-    fn write(&self, connection: &Connection) -> Result<(), OkoError> {
+    fn see(&self, seen: &mut Seen) {
+        if let Self::Add { wallet, .. } = self {
+            seen.wallets.insert(wallet.wallet_id);
+        }
+    }
+
+    fn write(&self, connection: &Connection) -> Result<(), StoreError> {
         let (imported, transfer) = (Imported(connection), Transfer(connection));
         match self {
             Self::Update { row, times, entry } => {
@@ -188,7 +146,7 @@ impl Plan {
                 )?;
                 imported.put(Kind::Wallet, row, entry)?;
             }
-            Self::There | Self::Skip(_) | Self::Add { user: None, .. } => {}
+            Self::Add { user: None, .. } => {}
         }
         Ok(())
     }
