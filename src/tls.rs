@@ -7,6 +7,7 @@
 //!   status ask, and that can be given another certificate at any time.
 //! - [`Gate`] leads a connection through its handshake. Handshakes have a bounded place of their own (`crowd`), so that
 //!   half-open ones do not use up the connections of those who are served.
+//! - [`Connections`] is the room for those who are served, and sees to it that nobody takes all of it.
 //!
 //! Sessions are resumed by tickets (RFC 8446, 4.6.1; RFC 5077 for TLS 1.2) and not by a table: a ticket costs the node no
 //! memory, so a flood of new clients displaces nobody's session, and no lock is shared between handshakes. The price is
@@ -17,6 +18,7 @@
 mod acme;
 mod certificate;
 mod certificates;
+mod connections;
 mod crowd;
 mod files;
 mod gate;
@@ -32,6 +34,7 @@ use std::path::PathBuf;
 pub use acme::{TLS_LOGGED, TLS_TABLES, Vault, Vaults};
 pub use certificate::{Certificate, Pem};
 pub use certificates::{CertificateFacts, CertificateSource, Certificates};
+pub use connections::Connections;
 pub use gate::{Challenge, Cleartext, Gate, Secured};
 pub use listener::{ListenError, bind, serve, serve_secured};
 pub use metrics::{CertificateMetrics, TlsMetrics};

@@ -4,10 +4,8 @@
 //! node's last run; bound anew, and then given to the service manager to be kept.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +14,7 @@ use crate::config::{Config, TlsMode};
 use crate::http::{Front, Ops, Protocol, Redirect, serve_api, serve_ops, serve_redirect};
 use crate::service::notify::Manager;
 use crate::service::sockets::{KeptSocket, PassedSockets};
-use crate::tls::{self, Gate, ListenError};
+use crate::tls::{self, Connections, Gate, ListenError};
 
 /// Connections to the listener of metrics and health.
 const OPS_CONNECTIONS: usize = 64;
@@ -223,29 +221,24 @@ pub(super) fn run_api(
     stop: &CancellationToken,
 ) -> TaskTracker {
     let serving = TaskTracker::new();
-    let permits = Arc::new(Semaphore::new(max_connections));
+    let connections = Connections::new(max_connections);
     for listener in listeners {
-        let (front, stopping) = (front.clone(), stop.clone());
-        let (permits, stop) = (permits.clone(), stop.clone());
+        let front = front.clone();
+        let (connections, stop) = (connections.clone(), stop.clone());
         match gate.cloned() {
             None => {
-                let handler = move |stream, peer| {
-                    serve_api(
-                        stream,
-                        Protocol::Http1,
-                        peer,
-                        front.clone(),
-                        stopping.clone(),
-                    )
+                let handler = move |stream, peer, ends| {
+                    serve_api(stream, Protocol::Http1, peer, front.clone(), ends)
                 };
-                serving.spawn(tls::serve(listener, permits, stop, handler));
+                serving.spawn(tls::serve(listener, connections, stop, handler));
             }
             Some(gate) => {
-                let handler = move |stream: tls::Secured, peer| {
+                let handler = move |stream: tls::Secured, peer, ends| {
                     let protocol = Protocol::negotiated(stream.get_ref().1.alpn_protocol());
-                    serve_api(stream, protocol, peer, front.clone(), stopping.clone())
+                    serve_api(stream, protocol, peer, front.clone(), ends)
                 };
-                serving.spawn(tls::serve_secured(listener, gate, permits, stop, handler));
+                let secured = tls::serve_secured(listener, gate, connections, stop, handler);
+                serving.spawn(secured);
             }
         }
     }
@@ -259,19 +252,17 @@ pub(super) async fn run_redirect(
     stop: CancellationToken,
 ) {
     if let Some(listener) = listener {
-        let permits = Arc::new(Semaphore::new(REDIRECT_CONNECTIONS));
-        let stopping = stop.clone();
-        let handler = move |stream, _| serve_redirect(stream, redirect.clone(), stopping.clone());
-        tls::serve(listener, permits, stop, handler).await;
+        let connections = Connections::new(REDIRECT_CONNECTIONS);
+        let handler = move |stream, _, ends| serve_redirect(stream, redirect.clone(), ends);
+        tls::serve(listener, connections, stop, handler).await;
     }
 }
 
 pub(super) async fn run_ops(listener: Option<TcpListener>, ops: Ops, stop: CancellationToken) {
     if let Some(listener) = listener {
-        let permits = Arc::new(Semaphore::new(OPS_CONNECTIONS));
-        let stopping = stop.clone();
-        let handler = move |stream, _| serve_ops(stream, ops.clone(), stopping.clone());
-        tls::serve(listener, permits, stop, handler).await;
+        let connections = Connections::new(OPS_CONNECTIONS);
+        let handler = move |stream, _, ends| serve_ops(stream, ops.clone(), ends);
+        tls::serve(listener, connections, stop, handler).await;
     }
 }
 

@@ -1,15 +1,14 @@
 //! Binding and accepting.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connections::Connections;
 use super::gate::{Gate, Secured};
 
 /// Connections that the kernel keeps until they are accepted.
@@ -95,69 +94,64 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until `stop`, then closes the socket and returns when the connections under way have ended. Each
-/// connection is `handler`'s, which is expected to watch `stop` itself. While no permit is free the kernel keeps
+/// connection is `handler`'s, which is expected to watch the token that it is given. While there is no room the kernel keeps
 /// what comes.
 pub async fn serve<H, F>(
     socket: TcpListener,
-    permits: Arc<Semaphore>,
+    connections: Connections,
     stop: CancellationToken,
     handler: H,
 ) where
-    H: Fn(TcpStream, SocketAddr) -> F,
+    H: Fn(TcpStream, SocketAddr, CancellationToken) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let connections = TaskTracker::new();
-    while let Some(Ok(permit)) = stop
-        .run_until_cancelled(permits.clone().acquire_owned())
-        .await
-    {
+    let tasks = TaskTracker::new();
+    while let Some(Some(permit)) = stop.run_until_cancelled(connections.room()).await {
         let Some(accepted) = accept(&socket, &stop).await else {
             break;
         };
         if let Some((stream, peer)) = accepted {
-            let connection = handler(stream, peer);
-            connections.spawn(async move {
-                connection.await;
-                drop(permit);
-            });
+            let guest = connections.enter(peer, permit, &stop);
+            let connection = handler(stream, peer, guest.ends());
+            tasks.spawn(guest.stay(connection));
         }
     }
-    end(socket, connections).await;
+    end(socket, tasks).await;
 }
 
-/// The same behind a handshake. A connection takes its permit after that, so that half-open ones keep nobody out; those
+/// The same behind a handshake. A connection takes its room after that, so that half-open ones keep nobody out; those
 /// have places of their own at the gate, and everything that comes is accepted at once.
 pub async fn serve_secured<H, F>(
     socket: TcpListener,
     gate: Gate,
-    permits: Arc<Semaphore>,
+    connections: Connections,
     stop: CancellationToken,
     handler: H,
 ) where
-    H: Fn(Secured, SocketAddr) -> F + Clone + Send + 'static,
+    H: Fn(Secured, SocketAddr, CancellationToken) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send,
 {
-    let connections = TaskTracker::new();
+    let tasks = TaskTracker::new();
     while let Some(accepted) = accept(&socket, &stop).await {
         let Some((stream, peer)) = accepted else {
             continue;
         };
         let place = gate.enter(peer);
         let (gate, stop, handler) = (gate.clone(), stop.clone(), handler.clone());
-        let free = permits.clone().acquire_owned();
-        connections.spawn(async move {
-            let free = async { free.await.ok() };
+        let connections = connections.clone();
+        tasks.spawn(async move {
             let admitted = tokio::select! {
-                admitted = gate.admit(stream, peer, place, free) => admitted,
+                admitted = gate.admit(stream, peer, place, connections.room()) => admitted,
                 () = async { stop.cancelled().await; sleep(LAST_HANDSHAKES).await } => None,
             };
             if let Some((stream, permit)) = admitted {
-                handler(stream, peer).await;
-                drop(permit);
+                let guest = connections.enter(peer, permit, &stop);
+                let connection = handler(stream, peer, guest.ends());
+                guest.stay(connection).await;
             }
         });
     }
-    end(socket, connections).await;
+    end(socket, tasks).await;
 }
 
 /// The next connection; `Some(None)` when there was none after all, `None` at `stop`.
@@ -179,10 +173,10 @@ async fn accept(
     }
 }
 
-async fn end(socket: TcpListener, connections: TaskTracker) {
+async fn end(socket: TcpListener, tasks: TaskTracker) {
     drop(socket);
-    connections.close();
-    connections.wait().await;
+    tasks.close();
+    tasks.wait().await;
 }
 
 #[cfg(test)]
@@ -212,8 +206,9 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let stop = CancellationToken::new();
         let (accepted, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
-        let served = tokio::spawn(serve(socket, Arc::new(Semaphore::new(1)), stop.clone(), {
-            move |mut stream: TcpStream, peer: SocketAddr| {
+        let connections = Connections::new(1);
+        let served = tokio::spawn(serve(socket, connections, stop.clone(), {
+            move |mut stream: TcpStream, peer: SocketAddr, _| {
                 let accepted = accepted.clone();
                 async move {
                     let _ = accepted.send(peer);
@@ -229,6 +224,55 @@ mod tests {
         assert_eq!(arrivals.recv().await, second.local_addr().ok());
         stop.cancel();
         drop(second);
+        served.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_the_most_connections_makes_room() {
+        use tokio::io::AsyncReadExt;
+        let socket = bind("server.listen", "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
+        let (entered, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
+        let served = tokio::spawn(serve(socket, Connections::new(32), stop.clone(), {
+            move |mut stream: TcpStream, peer: SocketAddr, end: CancellationToken| {
+                let (entered, ended) = (entered.clone(), ended.clone());
+                async move {
+                    let _ = entered.send(peer);
+                    end.cancelled().await;
+                    let _ = ended.send(peer);
+                    // Every other one does not obey, and is cut off.
+                    if peer.port().is_multiple_of(2) {
+                        let _ = stream.read_u8().await;
+                    }
+                }
+            }
+        }));
+        let connect = async |from: [u8; 4]| {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((from, 0).into()).unwrap();
+            socket.connect(address).await.unwrap()
+        };
+        let mut honest = connect([127, 0, 0, 2]).await;
+        arrivals.recv().await.unwrap();
+        let mut greedy = Vec::new();
+        for count in 0..33_usize {
+            greedy.push(connect([127, 0, 0, 1]).await);
+            arrivals.recv().await.unwrap();
+            // Two of the 32 are for those that are going, and one is the honest client's.
+            if let Some(oldest) = count.checked_sub(29) {
+                let oldest = &mut greedy[oldest];
+                assert_eq!(ends.recv().await, oldest.local_addr().ok());
+                assert_eq!(oldest.read(&mut [0]).await.unwrap_or(0), 0);
+            }
+        }
+        let another = connect([127, 0, 0, 3]).await;
+        assert_eq!(arrivals.recv().await, another.local_addr().ok());
+        assert!(honest.try_read(&mut [0]).is_err());
+        stop.cancel();
+        drop((another, greedy));
+        assert_eq!(honest.read(&mut [0]).await.unwrap_or(0), 0);
         served.await.unwrap();
     }
 }

@@ -78,7 +78,7 @@ pub(crate) const KEYS: &[Key] = &[
         "server.max_connections",
         count(1, 1_000_000),
         Some("10000"),
-        "Connections open at once; more wait to be accepted.",
+        "Connections open at once; when it gets narrow, whoever has the most makes room.",
     ),
     key(
         "server.shutdown_seconds",

@@ -1,5 +1,6 @@
-//! As many connections as a node has room for, and nothing said on them.
+//! As many connections as a node has room for, and more.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use super::{connect_from_elsewhere, during, end, many_files};
@@ -36,4 +37,41 @@ fn ten_thousand_idle_connections() {
     wait_for("the connections to end", || {
         (series(&node, "ksnode_http_connections") < 20.0).then_some(())
     });
+}
+
+/// Who keeps each of his connections just busy enough, and opens another for each that ends, has the room to himself otherwise.
+#[test]
+fn more_busy_connections_than_there_is_room_for() {
+    const ROOM: usize = 1_600;
+    many_files(2 * ROOM as u64);
+    let home = tempfile::tempdir().unwrap();
+    let node = Setup::new(home.path())
+        .env("KSNODE_SERVER__MAX_CONNECTIONS", &ROOM.to_string())
+        .start();
+    let mut most = 0.0_f64;
+    during(
+        "3,200 busy connections in room for 1,600",
+        &node,
+        600,
+        || {
+            let mut busy: Vec<TcpStream> = Vec::new();
+            let end = end();
+            while std::time::Instant::now() < end {
+                busy.retain_mut(is_answered);
+                while busy.len() < 2 * ROOM
+                    && let Ok(stream) = connect_from_elsewhere(&node)
+                {
+                    busy.push(stream);
+                }
+                most = most.max(series(&node, "ksnode_http_connections"));
+            }
+        },
+    );
+    println!("at most {most} at once");
+    assert!(most > ROOM as f64 / 2.0 && most <= ROOM as f64, "{most}");
+}
+
+fn is_answered(stream: &mut TcpStream) -> bool {
+    let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: node\r\n\r\n");
+    asked.is_ok() && stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0)
 }
