@@ -112,6 +112,11 @@ impl Certificates {
         }))
     }
 
+    /// Whether handshakes have just this one, with its whole chain.
+    pub(super) fn serves(&self, certificate: &Certificate) -> bool {
+        self.0.key.load().cert == certificate.key.cert
+    }
+
     /// Uses `certificate` for every handshake from now on. Connections that are open stay as they are.
     pub fn install(&self, source: CertificateSource, certificate: Certificate) {
         let shared = &self.0;

@@ -177,7 +177,7 @@ impl Reloading {
         match outcome {
             Ok(pair) => {
                 self.retry = None;
-                if pair.fingerprint == self.certificates.facts().fingerprint {
+                if self.certificates.serves(&pair) {
                     self.certificates.confirmed();
                 } else {
                     self.certificates.install(CertificateSource::Files, pair);

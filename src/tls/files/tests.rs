@@ -80,6 +80,20 @@ fn a_new_pair_is_used_once_it_has_settled() {
 }
 
 #[test]
+fn a_chain_that_was_completed_is_served() {
+    let folder = Folder::new();
+    let (alone, key) = pair(&["a.example"], 0, 90);
+    folder.write_pair(&(alone.clone(), key));
+    let (mut reloading, certificates) = folder.start();
+    folder.write("chain.pem", &(alone + &pair(&["issuer"], 0, 90).0));
+    let completed = folder.files().load().unwrap();
+    assert_eq!(completed.fingerprint, certificates.facts().fingerprint);
+    assert!(!certificates.serves(&completed));
+    reloading.reload();
+    assert!(certificates.serves(&completed));
+}
+
+#[test]
 fn a_broken_pair_keeps_the_old_one_until_it_is_mended() {
     let folder = Folder::new();
     folder.write_pair(&pair(&["a.example"], 0, 90));
