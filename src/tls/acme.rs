@@ -114,11 +114,14 @@ impl Acme {
         clock: SharedClock,
     ) -> Result<Self, TlsError> {
         let vault = vaults.vault();
-        // Whatever is wrong with what is kept, the node has a way to go on.
-        let kept = vault.load(&target).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "what is kept of the authority cannot be read");
-            Kept::default()
-        });
+        // Whatever is wrong with what is kept, the node has a way to go on, and reads it again before it asks anybody.
+        let (kept, kept_in) = match vault.load(&target).await {
+            Ok(kept) => (kept, Arc::downgrade(&vault.store)),
+            Err(error) => {
+                tracing::error!(%error, "what is kept of the authority cannot be read");
+                (Kept::default(), Weak::new())
+            }
+        };
         let now = clock.now();
         let own = own(&target, &kept).filter(|own| own.is_of_use(now));
         let (source, certificate) = match own {
@@ -138,7 +141,7 @@ impl Acme {
             certificates,
             clock,
             kept,
-            kept_in: Arc::downgrade(&vault.store),
+            kept_in,
             vaults,
         })
     }

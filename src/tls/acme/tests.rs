@@ -230,6 +230,30 @@ async fn a_restored_certificate_takes_the_place_of_the_makeshift() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_at_the_start_is_read_again_before_anybody_is_asked() {
+    let world = World::new();
+    let mut acme = world.start(&["a.example"]).await;
+    world.issues(&["a.example"], 90);
+    acme.turn(false).await;
+    let first = facts(&acme).fingerprint;
+    let rename = async |sql: &'static str| {
+        let store = world.places.vault().store;
+        let renamed = store.write(move |connection| {
+            connection.execute_batch(sql)?;
+            Ok::<_, crate::store::StoreError>(())
+        });
+        renamed.await.unwrap();
+    };
+    rename("ALTER TABLE tls_account RENAME TO elsewhere").await;
+    let mut acme = world.start(&["a.example"]).await;
+    assert_eq!(facts(&acme).source, CertificateSource::Fallback);
+    rename("ALTER TABLE elsewhere RENAME TO tls_account").await;
+    acme.turn(false).await;
+    assert_eq!(facts(&acme).fingerprint, first);
+    assert_eq!(world.authority.times_asked(), 1);
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_be_written_is_no_obstacle() {
     let world = World::new();
     let mut acme = world.start(&["a.example"]).await;
