@@ -1,6 +1,5 @@
 //! The second listener: metrics and health, for the operator alone and on loopback by default.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -11,11 +10,10 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use warp::Filter;
-use warp::path::FullPath;
+use warp::Reply;
 
-use super::Current;
 use super::answer::{Answer, with_type};
+use super::{Current, FinalAnswer};
 use crate::store::StoreError;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -83,27 +81,11 @@ impl Ops {
         }
     }
 
-    /// Answers a request.
-    pub async fn answer<B>(&self, request: http::Request<B>) -> warp::reply::Response
-    where
-        B: hyper::body::Body + Send + Sync + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let mut service = warp::service(self.routes());
-        match tower_service::Service::call(&mut service, request).await {
-            Ok(answer) => answer,
-            Err(never) => match never {},
-        }
-    }
-
-    fn routes(&self) -> impl Filter<Extract = (Answer,), Error = Infallible> + Clone + use<> {
-        let ops = self.clone();
-        warp::path::full()
-            .and(warp::method())
-            .then(move |path: FullPath, method: Method| {
-                let ops = ops.clone();
-                async move { ops.page(path.as_str(), &method).await }
-            })
+    /// Answers a request, whatever its target is: this is not warp's routing, which panics when there is no path (CONNECT).
+    pub async fn answer<B>(&self, request: http::Request<B>) -> FinalAnswer {
+        let (head, _) = request.into_parts();
+        let answer = self.page(head.uri.path(), &head.method).await;
+        answer.into_response()
     }
 
     async fn page(&self, path: &str, method: &Method) -> Answer {

@@ -2,6 +2,8 @@
 
 mod reports;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -234,4 +236,12 @@ fn health_is_on_the_second_listener_alone() {
         assert_eq!(node.get(path).status, 404, "{path}");
     }
     assert_eq!(node.get_ops("/keyshare/v2").status, 404);
+    // A target without a path is answered too.
+    let mut stream = TcpStream::connect(node.ops.trim_start_matches("http://")).unwrap();
+    stream
+        .write_all(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }
