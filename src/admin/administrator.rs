@@ -166,11 +166,11 @@ impl Administrator {
 
     /// One with this configured password, or with none.
     #[cfg(test)]
-    pub(crate) fn configured(password: Option<&str>) -> Self {
+    pub(crate) fn configured(password: Option<&str>) -> Arc<Self> {
         let mut config = crate::config::defaults_in(Path::new("/nonexistent"));
         config.admin.password =
             password.map(|text| crate::config::SecretText::new(text.to_owned()));
-        Self::new(&config, crate::clock::ManualClock::shared()).unwrap()
+        Arc::new(Self::new(&config, crate::clock::ManualClock::shared()).unwrap())
     }
 
     /// Whether there is a password at all.
@@ -189,7 +189,21 @@ impl Administrator {
     ///
     /// # Errors
     /// [`AdminError::Busy`] at once, when many passwords wait; [`AdminError::Hash`].
-    pub async fn is(&self, given: Zeroizing<String>, address: IpAddr) -> Result<bool, AdminError> {
+    pub async fn is(
+        self: &Arc<Self>,
+        given: Zeroizing<String>,
+        address: IpAddr,
+    ) -> Result<bool, AdminError> {
+        // A task of its own: the request's is gone when the caller hangs up, and with it would be the place and the turn of a
+        // hash that goes on, and the failure that slows down the next attempt.
+        let this = self.clone();
+        let looked_at = tokio::spawn(async move { this.look_at(given, address).await });
+        looked_at
+            .await
+            .map_err(|error| AdminError::Hash(error.to_string()))?
+    }
+
+    async fn look_at(&self, given: Zeroizing<String>, address: IpAddr) -> Result<bool, AdminError> {
         let is_known = self.pacing.knows(address);
         let places = if is_known {
             &self.waiting_known
@@ -329,13 +343,13 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    async fn is(administrator: &Administrator, given: &str) -> bool {
+    async fn is(administrator: &Arc<Administrator>, given: &str) -> bool {
         let given = Zeroizing::new(given.to_owned());
         administrator.is(given, HERE).await.unwrap()
     }
 
-    fn administrator(config: &Config) -> Administrator {
-        Administrator::new(config, ManualClock::shared()).unwrap()
+    fn administrator(config: &Config) -> Arc<Administrator> {
+        Arc::new(Administrator::new(config, ManualClock::shared()).unwrap())
     }
 
     /// A data folder with the password `made`, which lies there in clear too.
@@ -442,6 +456,31 @@ mod tests {
         assert!(is(&administrator, "twelve chars").await);
         drop(taken);
         assert!(administrator.is(given(), elsewhere).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_makes_no_room_for_another_hash_and_has_failed() {
+        let data = tempfile::tempdir().unwrap();
+        let administrator = administrator(&config(data.path()));
+        let until_at_work = |count: usize| {
+            let administrator = &administrator;
+            async move {
+                while AT_ONCE - administrator.at_work.available_permits() != count {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        while administrator.pacing.wait().is_zero() {
+            let before = administrator.looked_at();
+            tokio::select! {
+                _ = is(&administrator, "wrong") => {}
+                () = until_at_work(1) => {}
+            }
+            // The attempt was dropped; no other task has run since.
+            assert_eq!(administrator.at_work.available_permits(), AT_ONCE - 1);
+            until_at_work(0).await;
+            assert_eq!(administrator.looked_at(), before + 1);
+        }
     }
 
     #[test]

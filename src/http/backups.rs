@@ -10,6 +10,7 @@
 mod wire;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use url::form_urlencoded;
 use zeroize::Zeroizing;
@@ -155,7 +156,7 @@ fn actor(call: &Call) -> Actor {
 }
 
 async fn check(
-    administrator: &Administrator,
+    administrator: &Arc<Administrator>,
     given: Zeroizing<String>,
     address: IpAddr,
 ) -> Result<(), ApiError> {
