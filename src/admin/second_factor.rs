@@ -9,38 +9,38 @@
 //! A code of the app is good for its own half minute, the one before and the one after, and once. Six digits can be guessed,
 //! so that of those who know the password only a few may try in half a minute; the codes on paper have 80 random bits and
 //! work in any case.
+//!
+//! A disk may stall, and every page asks whether there is a second factor: so what is known is never locked while the disk
+//! works, and what waits for the disk is done beside the runtime's threads ([`SecondFactor::beside`]).
 
+mod enrolment;
 mod kept;
+mod paper;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use qrcode::QrCode;
-use qrcode::render::svg;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use totp_rs::{Builder, Totp};
 use zeroize::Zeroizing;
 
+use super::AdminError;
 use super::readable::as_meant;
-use super::{AdminError, readable};
 use crate::clock::SharedClock;
 use crate::crypto::{KeyRing, random};
+pub(super) use enrolment::Enrolment;
 use kept::Kept;
+pub(super) use paper::PaperCodes;
+use paper::{new_paper, place_of};
 
 /// The file in the data folder.
 pub const SECOND_FACTOR_FILE: &str = "admin-second-factor";
 
-/// What apps show above the code.
-const ISSUER: &str = "ksnode";
 /// Seconds that a code of the app is shown for.
 const STEP: u64 = 30;
 /// Bytes of the app's secret: as many as SHA-1 gives (RFC 4226, 4).
 const SECRET: usize = 20;
-/// Codes on paper.
-const PAPER: usize = 10;
 /// Wrong codes with the right password within one step, after which codes of the app wait for the next.
 const TRIES: u32 = 5;
 /// How long a set-up that was begun waits for its first code.
@@ -48,18 +48,6 @@ const SET_UP: Duration = Duration::from_secs(10 * 60);
 
 /// The key ring in use: a restore may put another in its place.
 pub type Ring = Arc<dyn Fn() -> Arc<KeyRing> + Send + Sync>;
-
-/// What a new app is told.
-#[derive(Clone)]
-pub(super) struct Enrolment {
-    /// The secret as apps take it by hand: letters and digits in groups of four.
-    pub(super) secret: Zeroizing<String>,
-    /// The same as a picture, an `<svg>` element.
-    pub(super) picture: Zeroizing<String>,
-}
-
-/// Codes on paper, to be shown once.
-pub(super) type PaperCodes = Vec<Zeroizing<String>>;
 
 /// A set-up whose first code has not come.
 struct Pending {
@@ -73,6 +61,29 @@ enum State {
     On(Kept),
     /// The file does not open.
     Closed,
+}
+
+impl State {
+    /// What the file says.
+    fn read(path: &Path, ring: &KeyRing) -> Self {
+        match Kept::read(path, ring) {
+            Ok(None) => Self::Off,
+            Ok(Some(kept)) => Self::On(kept),
+            Err(error) => {
+                tracing::error!(%error, "the second factor of the admin page cannot be used, and nobody can log in");
+                Self::Closed
+            }
+        }
+    }
+}
+
+/// What a code is.
+enum Looked {
+    /// There is no second factor, and any is good.
+    Unasked,
+    Wrong,
+    /// Good, and used up in memory.
+    UsedUp,
 }
 
 struct Inner {
@@ -89,8 +100,11 @@ pub struct SecondFactor {
     account: String,
     ring: Ring,
     clock: SharedClock,
-    /// A std mutex: held for a look-up and the write of a small file, never across an await.
+    /// A std mutex: held for a look-up, never across an await or while the disk works.
     inner: Mutex<Inner>,
+    /// The turn to change the file: what is written last is what is known last. It is taken before `inner`. A std mutex,
+    /// because whoever waits for it is a thread that may wait.
+    turns: Mutex<()>,
 }
 
 impl fmt::Debug for SecondFactor {
@@ -105,35 +119,39 @@ impl fmt::Debug for SecondFactor {
 impl SecondFactor {
     /// What is kept in the data folder. `account` is what apps show beside the code, the node's name.
     pub fn new(data_dir: &Path, account: &str, ring: Ring, clock: SharedClock) -> Self {
-        let factor = Self {
-            path: data_dir.join(SECOND_FACTOR_FILE),
+        let path = data_dir.join(SECOND_FACTOR_FILE);
+        let state = State::read(&path, &ring());
+        Self {
+            path,
             // Apps take it for the end of the issuer.
             account: account.replace(':', "-"),
             ring,
             clock,
             inner: Mutex::new(Inner {
-                state: State::Off,
+                state,
                 pending: None,
                 tries: (0, 0),
             }),
-        };
-        factor.reload();
-        factor
+            turns: Mutex::new(()),
+        }
     }
 
-    /// Reads the file again: a command may have taken it away.
-    pub fn reload(&self) {
-        let state = match Kept::read(&self.path, &(self.ring)()) {
-            Ok(None) => State::Off,
-            Ok(Some(kept)) => State::On(kept),
-            Err(error) => {
-                tracing::error!(%error, "the second factor of the admin page cannot be used, and nobody can log in");
-                State::Closed
-            }
-        };
-        let mut inner = self.lock();
-        inner.state = state;
-        inner.pending = None;
+    /// Does `work` that may wait for the disk, beside the runtime's threads.
+    ///
+    /// # Errors
+    /// Those of `work`; [`AdminError::Unwritable`] when it breaks off.
+    pub async fn beside<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let this = self.clone();
+        let worked = tokio::task::spawn_blocking(move || work(&this)).await;
+        worked.unwrap_or_else(|error| {
+            Err(AdminError::Unwritable {
+                path: self.path.clone(),
+                source: error.into(),
+            })
+        })
     }
 
     /// Whether the login asks for a code.
@@ -150,22 +168,33 @@ impl SecondFactor {
     }
 
     /// Whether a login may pass as far as the code goes; without a second factor it may. A code is used up, and a wrong one
-    /// counted, only where the password was right: strangers neither spend codes nor lock the door.
+    /// counted, only where the password was right: strangers neither spend codes nor lock the door. It may wait for the disk.
     pub(super) fn admits(&self, given: &str, password_is_right: bool) -> bool {
+        match self.look_at(given, password_is_right) {
+            Looked::Unasked => true,
+            Looked::Wrong => false,
+            Looked::UsedUp => {
+                self.write_use();
+                true
+            }
+        }
+    }
+
+    fn look_at(&self, given: &str, password_is_right: bool) -> Looked {
         let given = as_meant(given);
         let now = self.now();
         let mut inner = self.lock();
         let tries = tries_in(inner.tries, now / STEP);
         let kept = match &mut inner.state {
-            State::Off => return true,
-            State::Closed => return false,
+            State::Off => return Looked::Unasked,
+            State::Closed => return Looked::Wrong,
             State::On(kept) => kept,
         };
         // Both are looked at whatever is given.
         let step = step_of(&kept.secret, &given, now).filter(|step| *step > kept.last_step);
         let paper = place_of(&kept.paper, &given);
         if !password_is_right {
-            return false;
+            return Looked::Wrong;
         }
         match (step.filter(|_| tries < TRIES), paper) {
             (Some(step), _) => kept.last_step = step,
@@ -174,14 +203,23 @@ impl SecondFactor {
             }
             (None, None) => {
                 inner.tries = (now / STEP, tries.saturating_add(1));
-                return false;
+                return Looked::Wrong;
             }
         }
+        Looked::UsedUp
+    }
+
+    /// Writes that a code was used. It writes what is known in its turn: another code may be used by then, the codes on paper
+    /// may be others, and a second factor that was taken away stays away.
+    fn write_use(&self) {
+        let _turn = self.turn();
+        let Some(kept) = self.kept() else {
+            return;
+        };
         // It is used up in memory in any case; a full disk keeps nobody out.
         if let Err(error) = kept.write(&self.path, &(self.ring)()) {
             tracing::error!(%error, "a code of the second factor was used, and that could not be kept; it works again after a restart");
         }
-        true
     }
 
     /// Begins to set it up, or to change it, in this session. Nothing changes before [`Self::confirm`].
@@ -208,7 +246,8 @@ impl SecondFactor {
         secret.map(|secret| self.enrolment(&secret)).transpose()
     }
 
-    /// Sets it up when the app's first code is right, and tells the codes for the paper; `None` when it is wrong.
+    /// Sets it up when the app's first code is right, and tells the codes for the paper; `None` when it is wrong. It waits for
+    /// the disk.
     ///
     /// # Errors
     /// [`AdminError::Crypto`], [`AdminError::Unwritable`]: nothing has changed then.
@@ -217,52 +256,70 @@ impl SecondFactor {
         session: &str,
         code: &str,
     ) -> Result<Option<PaperCodes>, AdminError> {
+        let now = self.now();
+        // What is sent twice finds in its turn that nothing waits any more.
+        let _turn = self.turn();
         let Some(secret) = self.pending_secret(session) else {
             return Ok(None);
         };
-        let Some(step) = step_of(&secret, &as_meant(code), self.now()) else {
+        let Some(last_step) = step_of(&secret, &as_meant(code), now) else {
             return Ok(None);
         };
         let (codes, paper) = new_paper()?;
-        self.keep(Kept {
+        let kept = Kept {
             secret,
-            last_step: step,
+            last_step,
             paper,
-        })?;
+        };
+        kept.write(&self.path, &(self.ring)())?;
+        self.set(State::On(kept));
         Ok(Some(codes))
     }
 
-    /// New codes for the paper in place of the old ones; `None` when there is no second factor.
+    /// New codes for the paper in place of the old ones; `None` when there is no second factor. It waits for the disk.
     ///
     /// # Errors
     /// As [`Self::confirm`].
     pub(super) fn renew_paper(&self) -> Result<Option<PaperCodes>, AdminError> {
-        let kept = match &self.lock().state {
-            State::On(kept) => kept.clone(),
-            State::Off | State::Closed => return Ok(None),
+        let _turn = self.turn();
+        let Some(kept) = self.kept() else {
+            return Ok(None);
         };
         let (codes, paper) = new_paper()?;
-        self.keep(Kept { paper, ..kept })?;
+        let renewed = Kept { paper, ..kept };
+        renewed.write(&self.path, &(self.ring)())?;
+        let mut inner = self.lock();
+        inner.pending = None;
+        // The rest of it stays: a code of the app that was used meanwhile is written in the next turn.
+        if let State::On(kept) = &mut inner.state {
+            kept.paper = renewed.paper;
+        }
         Ok(Some(codes))
     }
 
-    /// Takes it away; false when there was none.
+    /// Takes it away; false when there was none. It waits for the disk.
     ///
     /// # Errors
     /// [`AdminError::Unwritable`].
     pub fn drop_it(&self) -> Result<bool, AdminError> {
+        let _turn = self.turn();
         let was_set = self.is_set();
         kept::remove(&self.path)?;
-        self.reload();
+        self.set(State::Off);
         Ok(was_set)
     }
 
-    fn keep(&self, kept: Kept) -> Result<(), AdminError> {
-        kept.write(&self.path, &(self.ring)())?;
+    fn set(&self, state: State) {
         let mut inner = self.lock();
-        inner.state = State::On(kept);
+        inner.state = state;
         inner.pending = None;
-        Ok(())
+    }
+
+    fn kept(&self) -> Option<Kept> {
+        match &self.lock().state {
+            State::On(kept) => Some(kept.clone()),
+            State::Off | State::Closed => None,
+        }
     }
 
     fn pending_secret(&self, session: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -274,39 +331,18 @@ impl SecondFactor {
     }
 
     fn enrolment(&self, secret: &[u8]) -> Result<Enrolment, AdminError> {
-        let failed = |why: &dyn fmt::Display| AdminError::SecondFactor {
+        Enrolment::new(secret, &self.account).map_err(|why| AdminError::SecondFactor {
             path: self.path.clone(),
-            why: why.to_string(),
-        };
-        let totp = builder(secret)
-            .with_account_name(self.account.as_str())
-            .with_issuer(Some(ISSUER))
-            .build()
-            .map_err(|error| failed(&error))?;
-        let url = Zeroizing::new(totp.to_url().map_err(|error| failed(&error))?);
-        let code = QrCode::new(url.as_bytes()).map_err(|error| failed(&error))?;
-        let picture = Zeroizing::new(
-            code.render::<svg::Color<'_>>()
-                .min_dimensions(240, 240)
-                .build(),
-        );
-        let element = picture.find("<svg").and_then(|at| picture.get(at..));
-        let letters = Zeroizing::new(totp.secret().to_base32());
-        let mut secret = Zeroizing::new(String::with_capacity(letters.len().saturating_mul(2)));
-        for (index, letter) in letters.chars().enumerate() {
-            if index > 0 && index % 4 == 0 {
-                secret.push(' ');
-            }
-            secret.push(letter);
-        }
-        Ok(Enrolment {
-            secret,
-            picture: Zeroizing::new(element.unwrap_or_default().to_owned()),
+            why,
         })
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.clock.now().as_seconds()).unwrap_or(0)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -334,33 +370,9 @@ fn step_of(secret: &[u8], given: &str, now: u64) -> Option<u64> {
     totp.check(given, now)
 }
 
-/// Where the code stands among those on paper. All of them are compared.
-fn place_of(paper: &[[u8; 32]], given: &str) -> Option<usize> {
-    let given = digest(given);
-    let mut found = None;
-    for (place, code) in paper.iter().enumerate() {
-        if bool::from(code.ct_eq(&given)) {
-            found = Some(place);
-        }
-    }
-    found
-}
-
-fn digest(code: &str) -> [u8; 32] {
-    Sha256::digest(code).into()
-}
-
 /// Wrong codes of this step.
 fn tries_in((step, tries): (u64, u32), now: u64) -> u32 {
     if step == now { tries } else { 0 }
-}
-
-/// Codes for the paper, and what is kept of them. They are random throughout: one pass of a hash is enough.
-fn new_paper() -> Result<(PaperCodes, Vec<[u8; 32]>), AdminError> {
-    let codes = (0..PAPER).map(|_| readable::<16>());
-    let codes: PaperCodes = codes.collect::<Result<_, _>>()?;
-    let kept = codes.iter().map(|code| digest(&as_meant(code))).collect();
-    Ok((codes, kept))
 }
 
 #[cfg(test)]

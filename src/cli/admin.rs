@@ -87,16 +87,20 @@ fn set_password(global: &Global, arguments: &SetPassword) -> anyhow::Result<()> 
         asked_twice()?
     };
     super::block_on(async {
-        let way = Way::find(&config).await?;
+        // The service's environment may configure a password that this command's does not: nothing is changed then.
+        if let Way::Node(client) = Way::find(&config).await? {
+            let request = Request::AdminPasswordCheck {};
+            client.ask::<()>(&request, |_| {}).await?;
+        }
         keep_password(&config.data_dir, &password)?;
         let done = "the password was set";
-        match way {
-            Way::Node(client) => tell_node(client, &Request::AdminPasswordSet {}, done).await,
-            Way::Folder => {
-                enter(&config, &global.actor(), Action::PasswordSet).await;
-                print(done)
-            }
+        if let Some(client) = connect(&config.data_dir).await? {
+            let request = Request::AdminPasswordSet {};
+            let changed: AccessChanged = client.ask(&request, |_| {}).await?;
+            return print(&with_ended(done, changed));
         }
+        enter(&config, &global.actor(), Action::PasswordSet).await;
+        print(done)
     })?
 }
 
@@ -104,13 +108,22 @@ fn reset_totp(global: &Global) -> anyhow::Result<()> {
     let config = global.load_as_owner()?.config;
     super::block_on(async {
         let done = "the login asks for no second factor any more";
+        let none = "there was no second factor";
         match Way::find(&config).await? {
-            Way::Node(client) => tell_node(client, &Request::AdminResetTotp {}, done).await,
+            Way::Node(client) => {
+                let request = Request::AdminResetTotp {};
+                let changed: AccessChanged = client.ask(&request, |_| {}).await?;
+                if changed.changed {
+                    print(&with_ended(done, changed))
+                } else {
+                    print(none)
+                }
+            }
             Way::Folder if remove_second_factor(&config.data_dir)? => {
                 enter(&config, &global.actor(), Action::SecondFactorReset).await;
                 print(done)
             }
-            Way::Folder => print("there was no second factor"),
+            Way::Folder => print(none),
         }
     })?
 }
@@ -133,10 +146,9 @@ async fn enter(config: &Config, actor: &Actor, action: Action) {
     }
 }
 
-/// Has the running node know of the change, and says so.
-async fn tell_node(client: Client, request: &Request, done: &str) -> anyhow::Result<()> {
-    let changed: AccessChanged = client.ask(request, |_| {}).await?;
-    print(&format!("{done}; sessions ended: {}", changed.ended))
+/// What the running node did, and that nobody is logged in any more.
+fn with_ended(done: &str, changed: AccessChanged) -> String {
+    format!("{done}; sessions ended: {}", changed.ended)
 }
 
 fn sessions(global: &Global, arguments: &Sessions) -> anyhow::Result<()> {

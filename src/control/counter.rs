@@ -67,6 +67,7 @@ async fn answer(
         Request::AdminRevoke { id } => {
             said(sessions::end(access, desk, actor, id.as_deref()).await)
         }
+        Request::AdminPasswordCheck {} => said(sessions::check_password(access)),
         Request::AdminPasswordSet {} => said(sessions::take_password(access, desk, actor).await),
         Request::AdminResetTotp {} => {
             said(sessions::reset_second_factor(access, desk, actor).await)

@@ -78,6 +78,8 @@ pub enum Request {
         /// Which one; all of them when absent.
         id: Option<String>,
     },
+    /// Whether a command may set the password: nothing, or a refusal that says who can.
+    AdminPasswordCheck {},
     /// Take over the password that was kept in the data folder, and end all sessions: [`super::AccessChanged`].
     AdminPasswordSet {},
     /// Take the second factor away, and end all sessions: [`super::AccessChanged`].

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::{Access, AdminError, SessionFacts};
+use crate::admin::{Access, AdminError, SecondFactor, SessionFacts};
 use crate::audit::{Action, Actor, Entry};
 use crate::desk::Desk;
 
@@ -64,12 +64,23 @@ pub(super) async fn end(
             ));
         }
     };
-    tracing::info!(%actor, ended, "sessions of the admin page were ended");
-    let detail = id.map_or_else(|| format!("all, {ended}"), str::to_owned);
-    desk.enter(Entry::done(actor, Action::SessionEnd, detail))
-        .await;
     let changed = ended > 0;
+    if changed {
+        tracing::info!(%actor, ended, "sessions of the admin page were ended");
+        let detail = id.map_or_else(|| format!("all, {ended}"), str::to_owned);
+        desk.enter(Entry::done(actor, Action::SessionEnd, detail))
+            .await;
+    }
     Ok(AccessChanged { changed, ended })
+}
+
+/// Whether a command may set the password: to be asked before it keeps one in the data folder. The node's environment may
+/// configure one, and the command's not.
+pub(super) fn check_password(access: &Access) -> Result<(), AdminError> {
+    if access.administrator.is_configured() {
+        return Err(AdminError::Configured);
+    }
+    Ok(())
 }
 
 /// Takes over the password that a command has kept in the data folder, and ends all sessions.
@@ -78,9 +89,7 @@ pub(super) async fn take_password(
     desk: &Desk,
     actor: &Actor,
 ) -> Result<AccessChanged, AdminError> {
-    if access.administrator.is_configured() {
-        return Err(AdminError::Configured);
-    }
+    check_password(access)?;
     let reloaded = access.administrator.reload();
     let entry = Entry::ended(actor, Action::PasswordSet, "", &reloaded);
     desk.enter(entry).await;
@@ -91,17 +100,26 @@ pub(super) async fn take_password(
     Ok(AccessChanged { changed, ended })
 }
 
-/// Takes the second factor away, and ends all sessions.
+/// Takes the second factor away, and ends all sessions; where there is none, nothing is done.
 pub(super) async fn reset_second_factor(
     access: &Access,
     desk: &Desk,
     actor: &Actor,
 ) -> Result<AccessChanged, AdminError> {
-    let dropped = access.second_factor.drop_it();
+    let dropped = access.second_factor.beside(SecondFactor::drop_it).await;
+    let ended = match &dropped {
+        Ok(false) => {
+            return Ok(AccessChanged {
+                changed: false,
+                ended: 0,
+            });
+        }
+        Ok(true) => access.sessions.revoke_all(),
+        Err(_) => 0,
+    };
     let entry = Entry::ended(actor, Action::SecondFactorReset, "", &dropped);
     desk.enter(entry).await;
     let changed = dropped?;
-    let ended = access.sessions.revoke_all();
     tracing::info!(%actor, ended, "the second factor was taken away");
     Ok(AccessChanged { changed, ended })
 }

@@ -1,6 +1,8 @@
 //! What concerns the administrator himself: password, second factor, sessions.
 //!
-//! Whatever changes how one comes in ends the other sessions: whoever came in by the old way is out.
+//! Whatever changes how one comes in ends the other sessions: whoever came in by the old way is out. The change, the end of
+//! the sessions and the entry in the audit log are one piece of work, which comes to its end when the browser goes away in
+//! the middle of it. What has changed nothing ends no session and has no entry.
 
 use http::StatusCode;
 
@@ -8,7 +10,7 @@ use super::super::answer::{html, see_other};
 use super::super::pages::{self, EnrolmentView, Page};
 use super::super::session::Flash;
 use super::super::site::{Answer, Rooms};
-use super::super::{AdminError, PageError, login};
+use super::super::{AdminError, PageError, SecondFactor, login};
 use super::{Asked, say};
 use crate::audit::{Action, Entry};
 
@@ -18,10 +20,18 @@ pub(super) async fn change_password(rooms: &Rooms, asked: Asked<'_>) -> Result<A
         let said = "The new password was not typed the same way twice; nothing was changed.";
         return Err(PageError::Refused(said.to_owned()));
     }
-    let changed = rooms.administrator.change(new).await;
-    enter(rooms, asked, Action::PasswordSet, "", &changed).await;
-    changed.map_err(refused)?;
-    rooms.sessions.revoke_all();
+    let (administrator, sessions) = (rooms.administrator.clone(), rooms.sessions.clone());
+    let (desk, actor) = (rooms.desk.clone(), asked.actor());
+    detached(async move {
+        let changed = administrator.change(new).await;
+        if changed.is_ok() {
+            sessions.revoke_all();
+        }
+        let entry = Entry::ended(&actor, Action::PasswordSet, "", &changed);
+        desk.enter(entry).await;
+        changed
+    })
+    .await?;
     let address = asked.visit.address;
     let token = rooms.sessions.begin(address, asked.agent, None)?;
     if let Some(session) = rooms.sessions.find(&token, true) {
@@ -47,13 +57,17 @@ pub(super) async fn confirm_second_factor(
     asked: Asked<'_>,
 ) -> Result<Answer, PageError> {
     let session = &asked.visit.session;
+    let (sessions, own) = (rooms.sessions.clone(), session.clone());
     let code = asked.form.secret("code");
-    let confirmed = rooms.second_factor.confirm(session, &code);
-    if !matches!(confirmed, Ok(None)) {
-        enter(rooms, asked, Action::SecondFactorSet, "", &confirmed).await;
-    }
-    if let Some(codes) = confirmed.map_err(refused)? {
-        rooms.sessions.revoke_others(session);
+    let what = (Action::SecondFactorSet, "");
+    let confirmed = change_second_factor(rooms, asked, what, move |factor| {
+        let codes = factor.confirm(&own, &code)?;
+        if codes.is_some() {
+            sessions.revoke_others(&own);
+        }
+        Ok(codes)
+    });
+    if let Some(codes) = confirmed.await? {
         return Ok(html(
             StatusCode::OK,
             pages::paper_codes(&codes, asked.visit)?,
@@ -79,13 +93,16 @@ pub(super) async fn drop_second_factor(
     rooms: &Rooms,
     asked: Asked<'_>,
 ) -> Result<Answer, PageError> {
-    let dropped = rooms.second_factor.drop_it();
-    enter(rooms, asked, Action::SecondFactorReset, "", &dropped).await;
-    if !dropped.map_err(refused)? {
+    let (sessions, own) = (rooms.sessions.clone(), asked.visit.session.clone());
+    let what = (Action::SecondFactorReset, "");
+    let dropped = change_second_factor(rooms, asked, what, move |factor| {
+        let dropped = factor.drop_it()?;
+        Ok(dropped.then(|| sessions.revoke_others(&own)))
+    });
+    if dropped.await?.is_none() {
         let said = "There was no second factor.";
         return Err(PageError::Refused(said.to_owned()));
     }
-    rooms.sessions.revoke_others(&asked.visit.session);
     said(
         rooms,
         asked,
@@ -97,10 +114,9 @@ pub(super) async fn renew_paper_codes(
     rooms: &Rooms,
     asked: Asked<'_>,
 ) -> Result<Answer, PageError> {
-    let renewed = rooms.second_factor.renew_paper();
-    let detail = "new recovery codes";
-    enter(rooms, asked, Action::SecondFactorSet, detail, &renewed).await;
-    let Some(codes) = renewed.map_err(refused)? else {
+    let what = (Action::SecondFactorSet, "new recovery codes");
+    let renewed = change_second_factor(rooms, asked, what, SecondFactor::renew_paper);
+    let Some(codes) = renewed.await? else {
         let said = "There is no second factor, and so there are no codes for it.";
         return Err(PageError::Refused(said.to_owned()));
     };
@@ -146,16 +162,35 @@ async fn ended(rooms: &Rooms, asked: Asked<'_>, which: &str) {
     rooms.desk.enter(entry).await;
 }
 
-/// Writes to the audit log what was done, or tried.
-async fn enter<T>(
+/// Has `change` done to the second factor, and enters it with this detail, also that it failed; `None` says that there was
+/// nothing to be changed.
+async fn change_second_factor<T: Send + 'static>(
     rooms: &Rooms,
     asked: Asked<'_>,
-    action: Action,
-    detail: &str,
-    outcome: &Result<T, AdminError>,
-) {
-    let entry = Entry::ended(&asked.actor(), action, detail, outcome);
-    rooms.desk.enter(entry).await;
+    (action, detail): (Action, &'static str),
+    change: impl FnOnce(&SecondFactor) -> Result<Option<T>, AdminError> + Send + 'static,
+) -> Result<Option<T>, PageError> {
+    let (factor, desk) = (rooms.second_factor.clone(), rooms.desk.clone());
+    let actor = asked.actor();
+    detached(async move {
+        let changed = factor.beside(change).await;
+        if !matches!(changed, Ok(None)) {
+            let entry = Entry::ended(&actor, action, detail, &changed);
+            desk.enter(entry).await;
+        }
+        changed
+    })
+    .await
+}
+
+/// Runs what must come to its end, also when the browser goes away.
+async fn detached<T: Send + 'static>(
+    work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
+) -> Result<T, PageError> {
+    match tokio::spawn(work).await {
+        Ok(done) => done.map_err(refused),
+        Err(error) => Err(PageError::internal("change the way in", error)),
+    }
 }
 
 /// Back to the account's page, which says so.

@@ -1,5 +1,7 @@
 //! A browser as far as the tests need one: a cookie, forms, and the origin that belongs to them.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::support::{Answer, Node};
@@ -86,6 +88,30 @@ impl Client {
         }
         let fields = fields.iter().copied();
         Answer::from(request.send_form(fields).unwrap())
+    }
+
+    /// The same as [`Self::post`] without waiting for the answer: who drops the connection has gone away.
+    #[track_caller]
+    pub fn begin(&self, path: &str, fields: &[(&str, &str)]) -> TcpStream {
+        let token = self.csrf();
+        let token = ("csrf", token.as_str());
+        let fields = fields.iter().chain([&token]);
+        let fields = fields.map(|(name, value)| format!("{name}={}", value.replace(' ', "+")));
+        let body = fields.collect::<Vec<_>>().join("&");
+        let (_, host) = self.base.split_once("://").unwrap();
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\norigin: {}\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n",
+            self.base,
+            body.len()
+        );
+        for (name, value) in self.all_headers() {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        let mut stream = TcpStream::connect(host).unwrap();
+        let request = format!("{request}\r\n{body}");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
     }
 
     /// The token that the forms of the session carry.

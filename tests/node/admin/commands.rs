@@ -76,6 +76,34 @@ fn a_configured_password_is_not_set_by_a_command() {
     assert!(client.is_in() && !setup.data("admin-password-hash").exists());
 }
 
+/// The service's environment has it, and that of the command does not.
+#[test]
+fn a_password_that_the_node_alone_knows_to_be_configured_is_not_set_by_a_command() {
+    let home = tempfile::tempdir().unwrap();
+    let node = setup(home.path()).start();
+    let client = Client::logged_in(&node, PASSWORD);
+    let setup = Setup::new(home.path());
+    let refused = set_password(&setup, "another horse battery\n");
+    assert!(
+        !refused.status.success() && said(&refused).contains("admin.password_file"),
+        "{refused:?}"
+    );
+    assert!(client.is_in() && !setup.data("admin-password-hash").exists());
+}
+
+#[test]
+fn a_second_factor_that_there_is_not_is_not_taken_away() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    let node = setup.start();
+    let client = Client::logged_in(&node, PASSWORD);
+    let none = "there was no second factor\n";
+    assert_eq!(said(&setup.run(&["admin", "reset-totp"])), none);
+    assert!(client.is_in());
+    node.stop();
+    assert_eq!(said(&setup.run(&["admin", "reset-totp"])), none);
+}
+
 #[test]
 fn sessions_are_listed_and_ended() {
     let home = tempfile::tempdir().unwrap();

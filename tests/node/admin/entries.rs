@@ -72,3 +72,31 @@ fn logins_and_changes_of_the_access_are_entries_and_hold_no_secret() {
     let verified = setup.run(&["audit", "verify"]);
     assert!(verified.status.success(), "{verified:?}");
 }
+
+#[test]
+fn what_changes_nothing_is_no_entry_and_ends_no_session() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    let node = setup.start();
+    let mut client = Client::logged_in(&node, PASSWORD);
+    let other = Client::logged_in(&node, PASSWORD);
+    for (what, told) in [
+        ("drop", "There was no second factor"),
+        ("codes", "There is no second factor"),
+    ] {
+        let path = format!("/admin/account/second-factor/{what}");
+        let answer = client.post(&path, &[("password", PASSWORD)]);
+        assert_eq!(answer.header("location"), "/admin/account");
+        let page = client.get("/admin/account").text;
+        assert!(page.contains(told), "{page}");
+    }
+    setup.run(&["admin", "reset-totp"]);
+    assert!(client.is_in() && other.is_in());
+    for session in [&client, &other] {
+        setup.run(&["admin", "sessions", "--revoke-all"]);
+        assert!(!session.is_in());
+    }
+    let entries = entries(&setup);
+    let done: Vec<&str> = entries.iter().map(|(what, ..)| what.as_str()).collect();
+    assert_eq!(done, ["login done", "login done", "session-end done"]);
+}

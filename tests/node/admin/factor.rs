@@ -153,6 +153,42 @@ fn a_new_password_ends_the_other_sessions() {
     assert_eq!(Client::new(&node).login(new, "").status, 303);
 }
 
+/// Each flush of the data folder takes seconds, one of them after the new hash has its name: then the browser goes away.
+#[test]
+fn a_new_password_is_in_force_when_its_browser_goes_away() {
+    let home = tempfile::tempdir().unwrap();
+    let (setup, node, password) = made(home.path());
+    assert!(node.stop().success());
+    let folder = setup.data("");
+    let slow = format!(
+        "-o /dev/null -e trace=fsync -e inject=fsync:delay_exit=2000000 -P {}",
+        folder.display()
+    );
+    let node = setup.start_traced(&slow);
+    let client = Client::logged_in(&node, &password);
+    let other = Client::logged_in(&node, &password);
+    let hash = || std::fs::read(setup.data("admin-password-hash")).unwrap();
+    let (before, new) = (hash(), "another horse battery");
+    let fields = [
+        ("password", password.as_str()),
+        ("new", new),
+        ("again", new),
+    ];
+    let browser = client.begin("/admin/account/password", &fields);
+    wait_for("the new hash", || (hash() != before).then_some(()));
+    drop(browser);
+    wait_for("the end of the other sessions", || {
+        (!other.is_in()).then_some(())
+    });
+    assert!(!client.is_in());
+    let login = |password: &str| Client::new(&node).login(password, "").status;
+    assert_eq!((login(&password), login(new)), (403, 303));
+    wait_for("the entry", || {
+        let done = crate::audit::actions(&setup);
+        done.contains(&"password-set done".to_owned()).then_some(())
+    });
+}
+
 #[test]
 fn a_configured_password_is_changed_in_the_configuration_alone() {
     let home = tempfile::tempdir().unwrap();
