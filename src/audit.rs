@@ -10,9 +10,9 @@
 //! **When an entry is written.** What is done in the database has its entry in the same transaction ([`AuditLog::append`]):
 //! keys, secret, migration, restore (in the database that takes the place), rollback. What is done elsewhere has
 //! one of its own ([`AuditLog::record`]): *before* where the attempt must not be missed whatever happens in between
-//! (a restore, the deletion or handing out of a backup, an export), and then another one that tells how it ended; *after*
-//! where only the outcome matters (a backup made, a certificate had, a login). Scheduled backups and their retention have a
-//! history of their own and no entries.
+//! (a restore of a running node, the deletion or handing out of a backup, an import or export), and then another one that
+//! tells how it ended; *after* where only the outcome matters (a backup made, a certificate had, a login). Scheduled backups
+//! and their retention have a history of their own and no entries.
 //!
 //! **It never fails what it tells.** An entry that cannot be written (a full disk, a damaged table, a restore under way) is
 //! logged, counted, told by `status`, and waits in memory, with its time, until it can be. On a full disk that holds

@@ -177,6 +177,7 @@ impl Node {
 
     /// Serves until `stop`, then ends in order. Returns true when all requests under way were finished in time.
     pub async fn run(self, stop: CancellationToken) -> bool {
+        self.background.prepare();
         // Everything is open, and who comes now is answered.
         self.readiness.set(true);
         // Health is answered until the very end, so that a stop can be watched.

@@ -130,15 +130,13 @@ impl Desk {
     /// [`DeskError::Keys`].
     pub async fn rotate_share_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
         tracing::info!(%actor, "a new share key was asked for");
-        let (handles, secret, by) = ((self.handles)(), self.secret()?, actor.clone());
+        let (desk, by) = (self.clone(), actor.clone());
         let rotated = tokio::spawn(async move {
-            let Handles { shares, audit, .. } = handles;
-            shares.rotate_key(secret, &audit, &by).await
+            let made = desk.new_share_key(&by).await;
+            desk.enter_failure(&by, Action::ShareKeyRotate, &made).await;
+            made
         });
-        let rotated = rotated.await.unwrap_or(Err(StoreError::Closed.into()));
-        self.enter_failure(actor, Action::ShareKeyRotate, &rotated)
-            .await;
-        let version = rotated?;
+        let version = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
         tracing::info!(
             version,
             "a new share key seals from now on; older shares are resealed in the background"
@@ -152,24 +150,35 @@ impl Desk {
     /// [`DeskError::Keys`].
     pub async fn rotate_node_key(&self, actor: &Actor) -> Result<NewKey, DeskError> {
         tracing::info!(%actor, "a new node key was asked for");
-        let (handles, secret, by) = ((self.handles)(), self.secret()?, actor.clone());
-        let former = handles.sessions.public_key();
+        let (desk, by) = (self.clone(), actor.clone());
         let rotated = tokio::spawn(async move {
-            let Handles {
-                sessions, audit, ..
-            } = handles;
-            sessions.rotate_key(secret, &audit, &by).await
+            let made = desk.new_node_key(&by).await;
+            desk.enter_failure(&by, Action::NodeKeyRotate, &made).await;
+            made
         });
-        let rotated = rotated.await.unwrap_or(Err(StoreError::Closed.into()));
-        self.enter_failure(actor, Action::NodeKeyRotate, &rotated)
-            .await;
-        let new = NewKey::of_node(rotated?, former);
+        let new = rotated.await.unwrap_or(Err(StoreError::Closed.into()))?;
         tracing::warn!(
             public_key = new.public_key,
             former = new.former_public_key,
             "the node has a new public key: tell the network, which knows the former one"
         );
         Ok(new)
+    }
+
+    async fn new_share_key(&self, actor: &Actor) -> Result<u32, KeychainError> {
+        let secret = self.secret()?;
+        let Handles { shares, audit, .. } = (self.handles)();
+        shares.rotate_key(secret, &audit, actor).await
+    }
+
+    async fn new_node_key(&self, actor: &Actor) -> Result<NewKey, KeychainError> {
+        let secret = self.secret()?;
+        let Handles {
+            sessions, audit, ..
+        } = (self.handles)();
+        let former = sessions.public_key();
+        let made = sessions.rotate_key(secret, &audit, actor).await?;
+        Ok(NewKey::of_node(made, former))
     }
 
     /// What was done is in the log already, with its effect.

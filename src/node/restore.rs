@@ -18,7 +18,7 @@ use crate::audit::{Action, AuditLog, Entry};
 use crate::backup::{BackupError, PreparedRestore, RestoreOrder, RestoreReport};
 use crate::clock::SharedClock;
 use crate::http::{Api, Current};
-use crate::store::{OpenKeys, Store, StoreError};
+use crate::store::{OpenKeys, ReplicaStanding, Store, StoreError};
 
 /// Takes orders for restores, one after the other.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Restores {
 
     /// One that was done is in the log already: the database that took the place came with its entry.
     async fn enter(&self, order: &RestoreOrder, outcome: &Result<RestoreReport, BackupError>) {
-        let detail = format!("from {}", order.request.path.display());
+        let detail = from(order);
         let audit = self.current.get().audit.clone();
         if order.request.dry_run {
             let action = Action::RestoreCheck;
@@ -76,6 +76,11 @@ impl Restores {
             ..
         } = order;
         let api = self.current.get();
+        if !request.dry_run {
+            // Before: a node that is stopped or killed meanwhile has no outcome to tell of.
+            let entry = Entry::begun(actor, Action::Restore, from(order));
+            api.audit.record(entry).await;
+        }
         let mut prepared = api.backups.prepare_restore(request, progress).await?;
         if request.dry_run {
             return Ok(prepared.report().clone());
@@ -140,10 +145,17 @@ impl Restores {
     }
 
     fn hand_out(&self, opened: Opened) {
+        // The follower hears of it later; until then writes wait for the replica as they did before.
+        opened.store.replica_stands(ReplicaStanding::Has(0));
         self.current.replace(self.blueprint.api(opened));
         self.restored
             .send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// What an order is about, for the audit log.
+fn from(order: &RestoreOrder) -> String {
+    format!("from {}", order.request.path.display())
 }
 
 fn not_opened(error: BackupError) -> BackupError {

@@ -65,6 +65,13 @@ pub(super) struct Background {
 }
 
 impl Background {
+    /// To be called before requests are answered: writes wait for the replica from here on, where they are to.
+    pub(super) fn prepare(&self) {
+        if let Some((follower, _)) = &self.follower {
+            follower.prepare();
+        }
+    }
+
     /// Starts the tasks; they end when `stop` is cancelled.
     pub(super) fn start(self, stop: &CancellationToken) -> TaskTracker {
         let tasks = TaskTracker::new();
@@ -85,7 +92,6 @@ impl Background {
             start(Box::pin(async move { telemetry.run().await }));
         }
         if let Some((follower, last)) = self.follower {
-            follower.prepare();
             tasks.spawn(follower.run(restored.subscribe(), last));
         }
         if let Some((supply, reload)) = self.supply {

@@ -214,7 +214,11 @@ impl Follower {
         };
         tokio::pin!(patience);
         loop {
-            restored.mark_unchanged();
+            // During a pause, at the very end of it.
+            if restored.has_changed().unwrap_or(false) {
+                restored.mark_unchanged();
+                self.begin_anew();
+            }
             let store = (self.source)();
             let outcome = tokio::select! {
                 outcome = self.connection(&store, &stop) => outcome,

@@ -135,6 +135,7 @@ fn a_restore_takes_nothing_out_of_the_log() {
         "node-create done",
         "start done",
         "backup-create done",
+        "restore begun",
         "restore done",
     ];
     assert_eq!(actions(&setup), live);
@@ -148,7 +149,7 @@ fn a_restore_takes_nothing_out_of_the_log() {
     printed(&setup.run(&["key", "rotate", "node"]));
     restore(&setup, &file);
     assert_eq!(
-        actions(&setup)[4..],
+        actions(&setup)[5..],
         ["stop done", "node-key-rotate done", "restore done"]
     );
     // The key that signed the head is the one that the backup has.
@@ -405,6 +406,26 @@ fn refused_logins_are_few_entries_and_calls_name_their_address() {
         "the API from 127.0.0.1"
     );
     assert!(!serde_json::to_string(&all).unwrap().contains(PASSWORD));
+}
+
+#[test]
+fn a_rotation_that_finds_no_secret_is_an_entry() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = setup(home.path());
+    let _node = setup.start();
+    let (secret, kept) = (setup.data("secret"), home.path().join("kept"));
+    std::fs::rename(&secret, &kept).unwrap();
+    for key in ["share", "node"] {
+        let refused = setup.run(&["key", "rotate", key]);
+        assert!(!refused.status.success(), "{}", said(&refused));
+    }
+    std::fs::rename(&kept, &secret).unwrap();
+    let expected = ["share-key-rotate failed", "node-key-rotate failed"];
+    assert_eq!(actions(&setup)[2..], expected);
+    let entry = newest(&setup, "node-key-rotate");
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(detail.contains(secret.to_str().unwrap()), "{detail}");
+    is_whole(&setup);
 }
 
 #[test]
