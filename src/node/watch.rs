@@ -20,7 +20,7 @@ use crate::clock::SharedClock;
 use crate::desk::Desk;
 use crate::http::Current;
 use crate::service::notify::Manager;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How often the manager is told how the node is.
 const TELL: Duration = Duration::from_secs(30);
@@ -103,11 +103,16 @@ impl Watch {
 async fn ask_writer(current: Current, asked: Arc<Asked>, clock: SharedClock, pause: Duration) {
     loop {
         asked.begin(clock.monotonic());
-        // Empty, and so without a flush.
-        let _answer: Result<(), StoreError> = current.get().store.write(|_| Ok(())).await;
+        let _answer = ask_to_write(&current.get().store).await;
         asked.end();
         sleep(pause).await;
     }
+}
+
+/// Has nothing written, and so without a flush. Not as a caller, whose answer waits for the replica too: a restart of this
+/// node mends no Postgres that hangs.
+async fn ask_to_write(store: &Store) -> Result<(), StoreError> {
+    store.write_note(|_| Ok(())).await
 }
 
 async fn ask_readers(current: Current, asked: Arc<Asked>, clock: SharedClock, pause: Duration) {
@@ -157,7 +162,48 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::clock::ManualClock;
+    use crate::node::{LOGGED, MIGRATIONS};
+    use crate::store::{
+        FolderLock, OnOutage, ReplicaStanding, Replication, StoreMetrics, StoreOptions, Wait,
+    };
+
+    /// A store whose writes wait for a replica for as long as the clock, which nobody moves, stands still.
+    fn waiting(folder: &tempfile::TempDir, on_outage: OnOutage) -> Store {
+        let waits = Some(Wait {
+            timeout: Duration::from_secs(60),
+            on_outage,
+        });
+        let tables = LOGGED;
+        let options = StoreOptions {
+            replication: Some(Replication { tables, waits }),
+            ..StoreOptions::default()
+        };
+        let lock = FolderLock::take(folder.path()).unwrap();
+        let (metrics, clock) = (StoreMetrics::default(), ManualClock::shared());
+        Store::open(lock, MIGRATIONS, options, metrics, clock).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_writer_answers_while_the_replica_hangs_or_is_away() {
+        for on_outage in [OnOutage::Degrade, OnOutage::Refuse] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = waiting(&folder, on_outage);
+            // It is there, and lacks even what there was before the first change.
+            store.replica_stands(ReplicaStanding::Has(-1));
+            let write = store.write(|_| Ok::<_, StoreError>(()));
+            let waits = timeout(Duration::from_millis(50), write).await;
+            assert!(waits.is_err(), "a caller's answer waits");
+            let answer = timeout(Duration::from_secs(30), ask_to_write(&store)).await;
+            answer.expect("the watchdog's does not").unwrap();
+            store.replica_stands(ReplicaStanding::Away);
+            ask_to_write(&store).await.unwrap();
+            store.close().await;
+        }
+    }
 
     #[test]
     fn an_answer_is_owed_from_the_question_on() {

@@ -11,8 +11,8 @@ use rusqlite::types::ValueRef;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::ReplicaError;
 use super::rows::select;
+use super::{ReplicaError, remote};
 use crate::service::postgres::{Session, Target};
 use crate::store::{ColumnKind, Export, LoggedTable, StoreError};
 
@@ -55,8 +55,10 @@ pub(super) async fn begin(
     position: i64,
 ) -> Result<Session, ReplicaError> {
     let session = target.connect().await?;
+    remote::lift_limits(&session).await?;
+    // Nothing is shipped meanwhile, so whoever holds a table is not waited for without end.
     let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
+        "SET lock_timeout = '20s'; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
         lock(tables)
     );
     let begun = session.client.batch_execute(&begin).await;

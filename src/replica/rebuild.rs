@@ -60,6 +60,7 @@ struct Piece {
 pub async fn rebuild(target: &Target, what: Rebuild, path: &Path) -> Result<Rebuilt, ReplicaError> {
     let session = target.connect().await?;
     remote::check_version(&session).await?;
+    remote::lift_limits(&session).await?;
     let sql = "SELECT to_regclass('ksnode.position') IS NULL";
     let row = session.client.query_one(sql, &[]).await;
     if row.map_err(|error| session.failed(&error))?.get(0) {

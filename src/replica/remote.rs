@@ -23,8 +23,14 @@ const LOCK: i64 = 0x6b73_6e6f_6465;
 /// How long the server may take for one step. A network that is gone is noticed earlier.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-const SETTINGS: &str = "SET lock_timeout = '20s';
+/// What keeps the server from cancelling what takes long. To fill a table, to compare it and to fetch it is one statement
+/// each; cancelled, it would be begun anew for ever. A transaction in which nothing happens still ends, in its time. Servers
+/// older than 17 do not know the last of these limits.
+const UNLIMITED: &str = "SET statement_timeout = 0;
     SET idle_in_transaction_session_timeout = '5min';
+    SELECT set_config('transaction_timeout', '0', false)
+        WHERE current_setting('transaction_timeout', true) IS NOT NULL";
+const SETTINGS: &str = "SET lock_timeout = '20s';
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -69,6 +75,7 @@ impl Remote {
 
     async fn prepare(&mut self) -> Result<(), ReplicaError> {
         check_version(&self.session).await?;
+        lift_limits(&self.session).await?;
         let client = &self.session.client;
         let settings = client.batch_execute(SETTINGS).await;
         settings.map_err(|error| self.session.failed(&error))?;
@@ -212,6 +219,13 @@ pub(super) async fn check_version(session: &Session) -> Result<(), ReplicaError>
         return Err(ReplicaError::OldServer(row.get(1)));
     }
     Ok(())
+}
+
+/// Lets the statements of this session take the time that they take, whatever is set for the role, the database or the
+/// server. Not to be called within a transaction: it is a query, and the first query of one fixes what is seen.
+pub(super) async fn lift_limits(session: &Session) -> Result<(), ReplicaError> {
+    let lifted = session.client.batch_execute(UNLIMITED).await;
+    Ok(lifted.map_err(|error| session.failed(&error))?)
 }
 
 /// The position row.

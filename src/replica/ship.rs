@@ -166,6 +166,7 @@ impl Shipper<'_> {
         position: Option<i64>,
     ) -> Result<(Export, u64, i64), ReplicaError> {
         let reached = reached(&export, self.options.schema)?;
+        let closing = export.closing().clone();
         let (chunks, incoming) = mpsc::channel(AHEAD);
         let feed = Feed {
             export,
@@ -181,9 +182,8 @@ impl Shipper<'_> {
             export = Some(reading.await.map_err(|_| ReplicaError::Interrupted)??);
             Ok(())
         };
-        let rows = remote
-            .apply(incoming, fed, reached, position.is_none())
-            .await?;
+        let applied = remote.apply(incoming, fed, reached, position.is_none());
+        let rows = unless_closing(&closing, applied).await?;
         self.standing.metrics.batches.inc();
         self.standing.metrics.rows.inc_by(rows);
         let export = export.ok_or(ReplicaError::Interrupted)?;
@@ -208,7 +208,8 @@ impl Shipper<'_> {
                 let from = whole.then_some(position);
                 let (export, _, position) = self.send(remote, export, from).await?;
                 // Nothing is shipped before the other side's snapshot is taken too.
-                match digest::begin(self.target, self.options.tables, position).await {
+                let begun = digest::begin(self.target, self.options.tables, position);
+                match unless_closing(&export.closing().clone(), begun).await {
                     Ok(session) => {
                         let tables = self.options.tables;
                         tokio::spawn(async move {
@@ -224,6 +225,16 @@ impl Shipper<'_> {
             }
         }
     }
+}
+
+/// What `work` comes to, unless the database is to be closed before: a restore, which waits for that, must not wait for a Postgres
+/// that hangs.
+async fn unless_closing<T>(
+    closing: &CancellationToken,
+    work: impl Future<Output = Result<T, ReplicaError>>,
+) -> Result<T, ReplicaError> {
+    let done = closing.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| Err(StoreError::Closed.into()))
 }
 
 /// What the database says of itself.

@@ -2,16 +2,16 @@
 //!
 //! With `ack = "replica"` a write is answered once the replica has it. The writer goes on meanwhile: it hands the answers
 //! of a commit, with the number of its newest change, to a thread that keeps them until that number is reached.
-//! Everything that decides their fate (reached, the replica is away, the time is over) goes through one channel, so that
-//! there is an order and no lock.
+//! What decides their fate (reached, the replica is away, the time is over) is one value behind one lock: whoever changes
+//! it knows what it was, and news is never overwritten by what was decided before it came. Answers are given outside of it,
+//! by that thread, which is told of each change.
 //!
 //! Answers that changed nothing wait as well: "this key is known already" tells a client that its share is safe, and
 //! that must not be said of a share that only this machine has.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::writer::Job;
@@ -25,18 +25,36 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledger {
     messages: Sender<Message>,
-    shared: Arc<Shared>,
+    standing: Shared,
     on_outage: OnOutage,
 }
 
-#[derive(Debug)]
-struct Shared {
-    /// The replica has all changes until here.
-    reached: AtomicI64,
+/// How the replica stands.
+#[derive(Clone, Copy, Debug)]
+struct Standing {
+    /// It has all changes until here.
+    reached: i64,
     /// Nobody ships: not yet, or no longer.
-    idle: AtomicBool,
-    /// The replica is known to be away.
-    away: AtomicBool,
+    idle: bool,
+    /// It is known to be away.
+    away: bool,
+}
+
+/// A std mutex: it is held for an assignment, never while something is answered.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Mutex<Standing>>);
+
+impl Shared {
+    fn get(&self) -> Standing {
+        self.change(|_| {})
+    }
+
+    /// Changes it, and returns what it is then.
+    fn change(&self, change: impl FnOnce(&mut Standing)) -> Standing {
+        let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut standing);
+        *standing
+    }
 }
 
 enum Message {
@@ -58,35 +76,46 @@ impl Acknowledger {
         on_outage: OnOutage,
         clock: SharedClock,
     ) -> std::io::Result<Self> {
+        let (acknowledger, keeper, incoming) = Self::with_keeper(timeout, on_outage, clock);
+        std::thread::Builder::new()
+            .name("acknowledger".into())
+            .spawn(move || keeper.run(&incoming))?;
+        Ok(acknowledger)
+    }
+
+    /// The way, and what is at its end.
+    fn with_keeper(
+        timeout: Duration,
+        on_outage: OnOutage,
+        clock: SharedClock,
+    ) -> (Self, Keeper, Receiver<Message>) {
         let (messages, incoming) = channel();
-        let shared = Arc::new(Shared {
-            reached: AtomicI64::new(0),
-            idle: AtomicBool::new(true),
-            away: AtomicBool::new(false),
-        });
+        let standing = Shared(Arc::new(Mutex::new(Standing {
+            reached: 0,
+            idle: true,
+            away: false,
+        })));
         let keeper = Keeper {
             waiting: VecDeque::new(),
-            shared: shared.clone(),
+            standing: standing.clone(),
             timeout,
             on_outage,
             clock,
         };
-        std::thread::Builder::new()
-            .name("acknowledger".into())
-            .spawn(move || keeper.run(&incoming))?;
-        Ok(Self {
+        let acknowledger = Self {
             messages,
-            shared,
+            standing,
             on_outage,
-        })
+        };
+        (acknowledger, keeper, incoming)
     }
 
     /// Answers committed jobs once the replica has `seq`.
     pub(super) fn hold(&self, seq: i64, jobs: Vec<Box<dyn Job>>) {
-        let shared = &self.shared;
-        let at_once = shared.idle.load(Ordering::Acquire)
-            || shared.reached.load(Ordering::Acquire) >= seq
-            || (shared.away.load(Ordering::Acquire) && self.on_outage == OnOutage::Degrade);
+        let standing = self.standing.get();
+        let at_once = standing.idle
+            || standing.reached >= seq
+            || (standing.away && self.on_outage == OnOutage::Degrade);
         if at_once {
             jobs.into_iter().for_each(|job| job.answer(Ok(())));
             return;
@@ -100,28 +129,32 @@ impl Acknowledger {
 
     /// Whether writes are refused before they are begun.
     pub(super) fn refuses(&self) -> bool {
-        self.on_outage == OnOutage::Refuse && self.shared.away.load(Ordering::Acquire)
+        self.on_outage == OnOutage::Refuse && self.standing.get().away
     }
 
     /// The replica has everything until `seq`, and is there.
     pub(super) fn present(&self, seq: i64) {
-        self.shared.reached.store(seq, Ordering::Release);
-        self.say(false, false);
+        self.say(|standing| {
+            *standing = Standing {
+                reached: seq,
+                idle: false,
+                away: false,
+            };
+        });
     }
 
     /// The replica is away.
     pub(super) fn away(&self) {
-        self.say(false, true);
+        self.say(|standing| (standing.idle, standing.away) = (false, true));
     }
 
     /// Nobody ships any more: what waits is answered as in an outage.
     pub(super) fn idle(&self) {
-        self.say(true, true);
+        self.say(|standing| (standing.idle, standing.away) = (true, true));
     }
 
-    fn say(&self, idle: bool, away: bool) {
-        self.shared.idle.store(idle, Ordering::Release);
-        self.shared.away.store(away, Ordering::Release);
+    fn say(&self, news: impl FnOnce(&mut Standing)) {
+        self.standing.change(news);
         // The thread is gone only when nothing can wait.
         let _ = self.messages.send(Message::Look);
     }
@@ -136,7 +169,7 @@ struct Waiting {
 struct Keeper {
     /// In the order of their numbers, and so of their times.
     waiting: VecDeque<Waiting>,
-    shared: Arc<Shared>,
+    standing: Shared,
     timeout: Duration,
     on_outage: OnOutage,
     clock: SharedClock,
@@ -159,7 +192,7 @@ impl Keeper {
                 }),
                 Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.give_up_until(Duration::MAX);
+                    self.give_up();
                     return;
                 }
             }
@@ -168,30 +201,33 @@ impl Keeper {
     }
 
     fn look(&mut self) {
-        let reached = self.shared.reached.load(Ordering::Acquire);
+        let (now, waiting) = (self.clock.monotonic(), &self.waiting);
+        // One that hangs is as good as away until it is heard of again. Said in the same breath in which it is seen, or it
+        // would be said of one that has just come back; and where writes are refused then, nothing is shipped any more
+        // that would be heard of.
+        let standing = self.standing.change(|standing| {
+            let reached = standing.reached;
+            let oldest = waiting.iter().find(|waiting| waiting.seq > reached);
+            standing.away |= oldest.is_some_and(|waiting| waiting.until <= now);
+        });
+        let reached = standing.reached;
         while let Some(first) = self.waiting.pop_front_if(|first| first.seq <= reached) {
             first.jobs.into_iter().for_each(|job| job.answer(Ok(())));
         }
-        if self.shared.away.load(Ordering::Acquire) {
-            self.give_up_until(Duration::MAX);
-        } else if self.give_up_until(self.clock.monotonic()) {
-            // One that hangs is as good as away until it is heard of again.
-            self.shared.away.store(true, Ordering::Release);
-            self.give_up_until(Duration::MAX);
+        if standing.away {
+            self.give_up();
         }
     }
 
-    /// Answers what waits, until that moment, for a replica that did not come. False: nothing did.
-    fn give_up_until(&mut self, moment: Duration) -> bool {
+    /// Answers all that waits for a replica that did not come.
+    fn give_up(&mut self) {
         let mut answers = 0_usize;
-        while let Some(first) = self.waiting.pop_front_if(|first| first.until <= moment) {
-            answers = answers.saturating_add(first.jobs.len());
-            for job in first.jobs {
-                job.answer(match self.on_outage {
-                    OnOutage::Degrade => Ok(()),
-                    OnOutage::Refuse => Err(StoreError::ReplicaAway),
-                });
-            }
+        for job in self.waiting.drain(..).flat_map(|waiting| waiting.jobs) {
+            answers = answers.saturating_add(1);
+            job.answer(match self.on_outage {
+                OnOutage::Degrade => Ok(()),
+                OnOutage::Refuse => Err(StoreError::ReplicaAway),
+            });
         }
         if answers > 0 {
             tracing::warn!(
@@ -200,6 +236,74 @@ impl Keeper {
                 "writes that are on this machine's disk were answered before the replica had them"
             );
         }
-        answers > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::writer::Giver;
+    use super::*;
+    use crate::clock::ManualClock;
+
+    /// A write that the replica turns out to have while it is given up.
+    struct Late(Acknowledger);
+
+    impl Job for Late {
+        fn giver(&self) -> Giver {
+            Giver::Caller
+        }
+
+        fn run(&mut self, _: &Connection) -> bool {
+            true
+        }
+
+        fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+            let given_up = matches!(committed, Err(StoreError::ReplicaAway));
+            assert!(given_up, "{committed:?}");
+            self.0.present(1);
+        }
+    }
+
+    #[test]
+    fn news_of_the_replica_outlives_that_it_was_given_up_meanwhile() {
+        let (refuse, clock) = (OnOutage::Refuse, ManualClock::shared());
+        let (acknowledger, mut keeper, _incoming) =
+            Acknowledger::with_keeper(Duration::ZERO, refuse, clock);
+        acknowledger.present(0);
+        keeper.waiting.push_back(Waiting {
+            seq: 1,
+            until: Duration::ZERO,
+            jobs: vec![Box::new(Late(acknowledger.clone()))],
+        });
+        keeper.look();
+        assert!(keeper.waiting.is_empty());
+        assert!(!acknowledger.refuses(), "nothing would ever end this");
+        keeper.look();
+        assert!(!acknowledger.refuses());
+    }
+
+    #[test]
+    fn one_that_hangs_is_away_until_it_is_heard_of() {
+        let clock = ManualClock::shared();
+        let (acknowledger, mut keeper, _incoming) =
+            Acknowledger::with_keeper(Duration::ZERO, OnOutage::Refuse, clock.clone());
+        acknowledger.present(1);
+        let waiting = |seq, seconds| Waiting {
+            seq,
+            until: Duration::from_secs(seconds),
+            jobs: Vec::new(),
+        };
+        // What it has is not overdue, whenever it was to have it.
+        keeper.waiting.extend([waiting(1, 0), waiting(2, 10)]);
+        keeper.look();
+        assert!(!acknowledger.refuses() && keeper.waiting.len() == 1);
+        clock.advance(Duration::from_secs(10));
+        keeper.look();
+        assert!(acknowledger.refuses() && keeper.waiting.is_empty());
+        acknowledger.present(2);
+        keeper.look();
+        assert!(!acknowledger.refuses());
     }
 }

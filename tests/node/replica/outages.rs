@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::proxy::Proxy;
+use super::timelines::restore;
 use super::{House, USERS, register, register_all, says, stands, state, verified, whole};
 use crate::campaign::campaign;
 use crate::clients::assert_stored;
@@ -206,6 +207,47 @@ fn a_server_that_is_restarted_now_and_then_is_followed() {
         house.postgres.run();
     }
     assert_eq!(verified(&setup), 30);
+}
+
+/// Managed servers cancel what takes long: a filling, a comparison and the way back take as long as they take.
+#[test]
+fn a_server_that_cancels_what_takes_long_is_filled_compared_and_rebuilt_from() {
+    let house = House::new();
+    let postgres = &house.postgres;
+    // The second one came with Postgres 17.
+    for limit in ["statement_timeout", "transaction_timeout"] {
+        let known = format!("SELECT count(*) FROM pg_settings WHERE name = '{limit}'");
+        if postgres.query(&known) == "1" {
+            postgres.query(&format!("ALTER ROLE node SET {limit} = '150ms'"));
+        }
+    }
+    let proxy = Proxy::start(postgres.port());
+    let setup = house.setup_through(proxy.port());
+    let node = setup.start();
+    register_all(&node, 1..20);
+    assert_eq!(verified(&setup), 19);
+    // To and fro, so that the COPY of each table takes longer than it may.
+    proxy.delay(Duration::from_millis(100));
+    assert!(setup.run(&["replica", "resync"]).status.success());
+    wait_for("the filling", || {
+        let metrics = node.get_ops("/metrics").text;
+        let filled = metrics.contains("ksnode_replica_snapshots_total 2\n");
+        filled.then_some(())
+    });
+    proxy.delay(Duration::ZERO);
+    // Each row takes its time, and so does whoever reads them all.
+    postgres.query(
+        "ALTER TABLE ksnode.\"user\" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+         CREATE POLICY slow ON ksnode.\"user\" USING (pg_sleep(0.02) IS NOT NULL)",
+    );
+    assert_eq!(verified(&setup), 19);
+    assert!(node.stop().success());
+    restore(&setup, &["--from-replica"]);
+    // It takes no COPY as it is.
+    postgres.query("ALTER TABLE ksnode.\"user\" DISABLE ROW LEVEL SECURITY");
+    let node = setup.start();
+    assert_stored(&node, 19);
+    assert_eq!(verified(&setup), 19);
 }
 
 /// A snapshot that does not come to its end leaves what was there: there is never half a replica.
