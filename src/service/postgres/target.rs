@@ -143,7 +143,7 @@ impl Target {
     /// From `postgresql://user:password@host:port,host:port/database?sslmode=verify-full&…`. Reserved characters in each
     /// piece are percent-encoded. Parameters: `sslmode`, `sslrootcert`, `passfile`, `connect_timeout` (seconds),
     /// `application_name`, `target_session_attrs` (`any`, `read-write`, `primary`), and `host`, `port`, `user`,
-    /// `password`, `dbname` as libpq has them.
+    /// `password`, `dbname` as libpq has them: each takes the place of what stands before the `?`.
     ///
     /// # Errors
     /// [`PostgresError::Address`], which says what is wrong and repeats no password.
@@ -240,7 +240,10 @@ impl Target {
 /// What a URL said.
 #[derive(Default)]
 struct Pieces {
+    /// Those before the path; the parameters are kept beside them, as they may come in any order.
     hosts: Vec<(String, Option<u16>)>,
+    host: Option<String>,
+    port: Option<String>,
     user: String,
     password: String,
     database: String,
@@ -255,16 +258,8 @@ struct Pieces {
 impl Pieces {
     fn set(&mut self, name: &str, value: String) -> Result<(), PostgresError> {
         match name {
-            "host" => {
-                self.hosts = value
-                    .split(',')
-                    .map(|host| (host.to_owned(), None))
-                    .collect();
-            }
-            "port" => {
-                let port = parsed_port(&value)?;
-                self.hosts.iter_mut().for_each(|(_, own)| *own = Some(port));
-            }
+            "host" => self.host = Some(value),
+            "port" => self.port = Some(value),
             "user" => self.user = value,
             "password" => self.password = value,
             "dbname" => self.database = value,
@@ -286,15 +281,37 @@ impl Pieces {
         Ok(())
     }
 
-    fn target(self) -> Result<Target, PostgresError> {
-        if self.hosts.is_empty() {
+    /// Hosts and ports are told each for themselves: other hosts leave the ports as they are.
+    fn addresses(&mut self) -> Result<Vec<Address>, PostgresError> {
+        let (mut hosts, mut ports): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.hosts).into_iter().unzip();
+        if let Some(given) = self.host.take() {
+            hosts = given.split(',').map(str::to_owned).collect();
+        }
+        if let Some(given) = self.port.take() {
+            let given = given.split(',').map(|port| parsed_port(port).map(Some));
+            ports = given.collect::<Result<_, _>>()?;
+        }
+        if hosts.is_empty() {
             return Err(PostgresError::address("it names no host"));
         }
-        let addresses = self
-            .hosts
-            .iter()
-            .map(|(host, port)| Address::new(host, port.unwrap_or(PORT)))
-            .collect::<Result<Vec<_>, _>>()?;
+        if ports.len() > 1 && ports.len() != hosts.len() {
+            let reason =
+                "it does not have as many ports as hosts; write one port, or one for each host";
+            return Err(PostgresError::address(reason));
+        }
+        let port = |place: usize| match ports.as_slice() {
+            [all] => *all,
+            each => each.get(place).copied().flatten(),
+        };
+        let hosts = hosts.iter().enumerate();
+        hosts
+            .map(|(place, host)| Address::new(host, port(place).unwrap_or(PORT)))
+            .collect()
+    }
+
+    fn target(mut self) -> Result<Target, PostgresError> {
+        let addresses = self.addresses()?;
         let password = match self.passfile {
             _ if !self.password.is_empty() => Password::Given(SecretText::new(self.password)),
             Some(path) => Password::Passfile(path),

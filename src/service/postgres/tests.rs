@@ -60,6 +60,27 @@ fn a_url_is_understood_as_libpq_does_but_verifies() {
 }
 
 #[test]
+fn hosts_and_ports_are_those_of_the_parameters_whatever_their_order() {
+    for (url, hosts) in [
+        ("u@/db?host=/run/pg&port=6001", "/run/pg/.s.PGSQL.6001"),
+        ("u@/db?port=6001&host=/run/pg", "/run/pg/.s.PGSQL.6001"),
+        ("u@:6543/db?host=h2", "h2:6543"),
+        ("u@h1:6543/db?host=h2", "h2:6543"),
+        ("u@h1:6543/db?host=h2,h3", "h2:6543,h3:6543"),
+        ("u@h1:1,h2:2/db?host=h3,h4", "h3:1,h4:2"),
+        ("u@h1:6543/db?port=6001&host=h2", "h2:6001"),
+        ("u@h1,h2:5433/db?port=6001", "h1:6001,h2:6001"),
+        ("u@h1,h2/db?port=6001,6002", "h1:6001,h2:6002"),
+        ("u@h1:6543/db?host=h2&host=h3", "h3:6543"),
+        ("u@h1/db?host=h2", "h2:5432"),
+    ] {
+        let target = from_url(&format!("postgresql://{url}")).unwrap();
+        let expected = format!("Postgres at {hosts}, database db");
+        assert_eq!(target.place().to_string(), expected, "{url}");
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_refused_without_its_secrets() {
     for (text, why) in [
         ("mysql://user:hidden@host/db", "postgresql://"),
@@ -67,6 +88,12 @@ fn what_is_not_understood_is_refused_without_its_secrets() {
         ("postgresql://:hidden@host/db", "no user"),
         ("postgresql://user:hidden@host:0/db", "port"),
         ("postgresql://user:hidden@host:70000/db", "port"),
+        ("postgresql://user:hidden@host/db?port=1,0", "port"),
+        ("postgresql://user:hidden@/db?port=1", "no host"),
+        (
+            "postgresql://user:hidden@a:1,b:2/db?host=c",
+            "one for each host",
+        ),
         (
             "postgresql://user:hidden@host/db?sslmode=prefer",
             "clear text",
