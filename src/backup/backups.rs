@@ -1,14 +1,19 @@
-//! The backups of one open database: making, listing and pruning; verifying, the regular runs and what is done with a chosen
+//! The backups of one open database: making and listing; verifying, pruning, the regular runs and what is done with a chosen
 //! one are in the parts.
 
 mod chosen;
 mod named;
 mod proof;
+mod pruning;
+#[cfg(test)]
+mod tests;
 mod upkeep;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use uuid::Uuid;
 
 pub use chosen::BackupFile;
@@ -17,10 +22,15 @@ use super::health::Known;
 use super::history::History;
 use super::keeper::Turn;
 use super::make::{remove, remove_unfinished};
-use super::{BackupError, Health, Keeper, Kind, Progress, Record, Status, retention};
+use super::{BackupError, Health, Keeper, Kind, Progress, Record, Status};
 use crate::audit::{Action, Actor, AuditLog, Entry};
 use crate::clock::Timestamp;
 use crate::store::{Store, StoreError, Timelines};
+
+/// How often a line of the history is written while too many writes wait.
+const ATTEMPTS: u32 = 50;
+/// The time between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The backups of a node. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -74,7 +84,7 @@ impl Backups {
         let now = self.now();
         let unfinished = self
             .store
-            .write(move |connection| {
+            .write_note(move |connection| {
                 let history = History(connection);
                 let unfinished = history.unfinished()?;
                 for record in unfinished.clone() {
@@ -192,53 +202,6 @@ impl Backups {
             .await
     }
 
-    /// Deletes what retention no longer keeps, as `actor` wants it. Returns what was deleted.
-    ///
-    /// # Errors
-    /// [`BackupError`].
-    pub async fn prune(&self, actor: &Actor) -> Result<Vec<Record>, BackupError> {
-        let turn = self.keeper.turn().await?;
-        let (this, actor) = (self.clone(), actor.clone());
-        detached(async move {
-            let pruned = this.prune_in(&turn, &actor).await;
-            let count = pruned.as_ref().map_or(0, Vec::len);
-            let detail = format!("{count} backups deleted");
-            let entry = Entry::ended(&actor, Action::BackupPrune, detail, &pruned);
-            this.audit.record(entry).await;
-            pruned
-        })
-        .await
-    }
-
-    async fn prune_in(&self, _turn: &Turn, actor: &Actor) -> Result<Vec<Record>, BackupError> {
-        let records = self.list(None).await?;
-        let now = self.now();
-        let damaged = self.health().damage.is_some();
-        let mut deleted = Vec::new();
-        for record in retention::expired(
-            &records,
-            self.keeper.0.options.config.keep_days,
-            now,
-            damaged,
-        ) {
-            let record = self.remove_file(record, actor).await?;
-            tracing::info!(path = %record.path.display(), "a backup older than backup.keep_days was deleted");
-            deleted.push(record);
-        }
-        let forgotten: Vec<Uuid> = retention::forgotten(&records, now)
-            .into_iter()
-            .map(|record| record.backup_id)
-            .collect();
-        self.store
-            .write(move |connection| {
-                forgotten
-                    .into_iter()
-                    .try_for_each(|id| History(connection).remove(id))
-            })
-            .await?;
-        Ok(deleted)
-    }
-
     async fn of_file(&self, path: &Path) -> Result<Option<Record>, StoreError> {
         self.store
             .read(|connection| History(connection).of_file(path))
@@ -247,18 +210,36 @@ impl Backups {
 
     /// Writes a record.
     pub(super) async fn note(&self, record: Record) -> Result<(), StoreError> {
-        self.store
-            .write(move |connection| History(connection).put(&record))
-            .await
+        self.put(&record, None).await
     }
 
     /// The same, with what is told of it, in one transaction.
     pub(super) async fn note_with(&self, record: Record, entry: Entry) -> Result<(), StoreError> {
+        self.put(&record, Some(&entry)).await
+    }
+
+    /// What is noted is done already, and may have taken minutes: a queue that is full at this moment is no reason to
+    /// throw it away.
+    async fn put(&self, record: &Record, entry: Option<&Entry>) -> Result<(), StoreError> {
+        for _ in 1..ATTEMPTS {
+            match self.put_once(record, entry).await {
+                Err(StoreError::Busy { .. }) => sleep(PAUSE).await,
+                put => return put,
+            }
+        }
+        self.put_once(record, entry).await
+    }
+
+    /// The history is this machine's alone, and no replica is asked for it.
+    async fn put_once(&self, record: &Record, entry: Option<&Entry>) -> Result<(), StoreError> {
+        let (record, entry) = (record.clone(), entry.cloned());
         let audit = self.audit.clone();
         self.store
-            .write(move |connection| {
+            .write_note(move |connection| {
                 History(connection).put(&record)?;
-                audit.append(connection, &entry);
+                if let Some(entry) = &entry {
+                    audit.append(connection, entry);
+                }
                 Ok(())
             })
             .await

@@ -1,8 +1,9 @@
 //! A database that may take the place of today's: a working copy of a backup in the data folder, checked, migrated and
 //! rewrapped there. The backup's own file is never changed.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -18,8 +19,8 @@ use crate::audit::{Actor, Chain};
 use crate::clock::Timestamp;
 use crate::crypto::EncryptionSecret;
 use crate::store::{
-    FolderLock, Keychain, KeychainError, Left, OpenKeys, StoreError, Timeline, Timelines,
-    WRITE_AHEAD_LOG, beside, migrate, open_detached,
+    COMPANIONS, DATABASE_FILE, FolderLock, Keychain, KeychainError, Left, OpenKeys, StoreError,
+    Timeline, Timelines, WRITE_AHEAD_LOG, beside, migrate, open_detached,
 };
 
 /// An encryption secret and the file it came from.
@@ -198,8 +199,8 @@ fn rewrap(source: &Source<'_>, checked: &Checked<'_>) -> Result<bool, BackupErro
     Ok(true)
 }
 
-/// Checks what can be told of a path before it is opened.
-pub(super) fn existing_file(path: &Path) -> Result<u64, BackupError> {
+/// Checks what can be told of a path before it is opened. The live database is the one in the folder `data`.
+pub(super) fn existing_file(path: &Path, data: &FolderLock) -> Result<u64, BackupError> {
     let meta = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(BackupError::NotFound { path: path.into() });
@@ -212,11 +213,29 @@ pub(super) fn existing_file(path: &Path) -> Result<u64, BackupError> {
     if !meta.is_file() {
         return Err(BackupError::NotAFile { path: path.into() });
     }
+    if is_live(&meta, data) {
+        return Err(BackupError::Needed {
+            path: path.into(),
+            why: "it is the live database of this node and no backup; make one with `ksnode backup create`",
+        });
+    }
     Ok(meta.len())
 }
 
+/// Whether a file, under whatever name, is the database in a data folder or what SQLite keeps beside it. Nothing is opened
+/// for the question: whoever closes a file of a database takes away the locks that SQLite has on it for the whole process,
+/// and other processes then write to it at the same time ("How To Corrupt An SQLite Database File", 2.2).
+fn is_live(file: &Metadata, data: &FolderLock) -> bool {
+    let database = data.path().join(DATABASE_FILE);
+    let mut endings = COMPANIONS.into_iter().chain([""]);
+    endings.any(|ending| {
+        let live = std::fs::metadata(beside(&database, ending));
+        live.is_ok_and(|live| (live.dev(), live.ino()) == (file.dev(), file.ino()))
+    })
+}
+
 fn bring(source: &Source<'_>, target: &Path) -> Result<(), BackupError> {
-    let bytes = existing_file(source.backup)?;
+    let bytes = existing_file(source.backup, source.folder)?;
     space::ensure(source.folder.path(), bytes)?;
     match (header(source.backup), source.identity) {
         (Err(BackupError::Encrypted { .. }), Some(identity)) => {
@@ -267,4 +286,32 @@ pub(super) fn copy_bytes(
     target
         .sync_all()
         .map_err(|error| BackupError::io(to, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_live_database_is_refused_under_whatever_name() {
+        let home = tempfile::tempdir().unwrap();
+        let data = FolderLock::take(&home.path().join("data")).unwrap();
+        let linked = home.path().join("linked");
+        std::os::unix::fs::symlink(data.path(), &linked).unwrap();
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            let name = format!("{DATABASE_FILE}{ending}");
+            let (file, hard) = (data.path().join(&name), home.path().join(&name));
+            std::fs::write(&file, "live").unwrap();
+            std::fs::hard_link(&file, &hard).unwrap();
+            for path in [&file, &hard, &linked.join(&name)] {
+                let error = existing_file(path, &data).unwrap_err().to_string();
+                for part in [name.as_str(), "live database", "`ksnode backup create`"] {
+                    assert!(error.contains(part), "{part}: {error}");
+                }
+            }
+            std::fs::remove_file(&hard).unwrap();
+            std::fs::copy(&file, &hard).unwrap();
+            assert_eq!(existing_file(&hard, &data).unwrap(), 4);
+        }
+    }
 }

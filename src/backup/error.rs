@@ -59,10 +59,10 @@ pub enum BackupError {
         /// The id that was named.
         id: Uuid,
     },
-    /// A backup that must stay.
-    #[error("{path} is not deleted: {why}")]
+    /// A file that stays as it is: a backup that is needed still, or the live database.
+    #[error("{path} is left alone: {why}")]
     Needed {
-        /// Its file.
+        /// The file.
         path: PathBuf,
         /// Why, and what to do.
         why: &'static str,

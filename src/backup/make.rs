@@ -9,9 +9,10 @@ use super::progress::Watch;
 use super::verify::{Checked, Owner, Tables, header, open};
 use super::{BackupError, Contents, Kind, Summary, copy, raw, space};
 use crate::clock::Timestamp;
+use crate::crypto::CryptoError;
 use crate::store::{
-    COMPANIONS, FolderLock, StoreError, WRITE_AHEAD_LOG, beside, private_folder, remove_database,
-    sync_folder,
+    COMPANIONS, FolderLock, KeychainError, StoreError, WRITE_AHEAD_LOG, beside, private_folder,
+    remove_database, sync_folder,
 };
 
 /// The verified and not yet encrypted copy: it stays in the data folder, which holds the same already, and never in
@@ -113,6 +114,10 @@ fn copy_and_verify(
     let tables = copy::copy(order.database, file, order.watch)?;
     match check(order, file, Some(&tables)) {
         Err(error) if order.kind == Kind::BeforeRestore && error.is_of_content() => Ok(Err(error)),
+        // Nothing is wrong with the database: the secret's file was exchanged, which is told as it is at a start.
+        Err(BackupError::OtherSecret { .. }) => {
+            Err(KeychainError::from(CryptoError::WrongSecret).into())
+        }
         checked => checked.map(Ok),
     }
 }

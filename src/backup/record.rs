@@ -157,6 +157,15 @@ impl Record {
             ..self
         }
     }
+
+    /// The same, as one whose file is no more.
+    pub(super) fn deleted(self, now: Timestamp) -> Self {
+        Self {
+            status: Status::Deleted,
+            updated_at: now,
+            ..self
+        }
+    }
 }
 
 /// What a verification found.

@@ -2,13 +2,39 @@
 
 use std::path::PathBuf;
 
+use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::pace::Pace;
 use super::progress::Watch;
-use super::{Kind, Progress, Record, Status};
+use super::{BackupError, Contents, Kind, Progress, Record, Status, Summary};
 use crate::clock::{ManualClock, Timestamp};
+use crate::crypto::KeyRing;
+use crate::store::StoreError;
+
+/// A role without tables.
+#[derive(Debug)]
+pub(super) struct NoContents;
+
+impl Contents for NoContents {
+    fn summary(&self, _: &Connection) -> Result<Summary, StoreError> {
+        Ok(Summary::default())
+    }
+
+    fn open_all(
+        &self,
+        _: &Connection,
+        _: &KeyRing,
+        _: &mut dyn FnMut(u64) -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        Ok(())
+    }
+
+    fn begin_timeline(&self, _: &Connection) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 /// A scheduled backup that was begun and ended at `moment`.
 pub(super) fn record(status: Status, moment: Timestamp) -> Record {

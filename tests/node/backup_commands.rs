@@ -1,6 +1,8 @@
 //! `ksnode backup` and `ksnode restore` as an operator and a script see them, beside a running node and on a stopped
 //! one. What makes a backup good or bad is tested with the backups themselves.
 
+mod left_alone;
+
 use std::path::Path;
 
 use ksnode::store::FolderLock;

@@ -303,7 +303,9 @@ fn a_stopped_node_whose_database_is_gone() {
 fn a_new_machine_with_nothing_but_the_backup_and_the_secret() {
     let (_home, old, path) = stopped();
     let home = tempfile::tempdir().unwrap();
-    let setup = Setup::new(home.path());
+    let setup = Setup::new(home.path())
+        .env("KSNODE_BACKUP__AT", "")
+        .env("KSNODE_BACKUP__KEEP_DAYS", "1");
     let brought = home.path().join(name(&path));
     std::fs::copy(&path, &brought).unwrap();
     std::fs::create_dir_all(setup.data("")).unwrap();
@@ -323,4 +325,43 @@ fn a_new_machine_with_nothing_but_the_backup_and_the_secret() {
     assert_well(&setup, &node);
     // The secret alone makes no other node's backup this one's.
     assert!(brought.is_file());
+    // Nor is what the operator has brought the node's to delete.
+    assert!(node.stop().success());
+    age(&setup, 10);
+    let _node = setup.start();
+    let own = backup(&setup);
+    printed(&setup.run(&["backup", "prune"]));
+    assert!(brought.is_file() && own.is_file());
+    let listed = listed(&setup);
+    let brought = brought.to_str().unwrap();
+    let known = listed.iter().find(|entry| entry["path"] == brought);
+    assert_eq!(known.unwrap()["status"], "COMPLETED");
+}
+
+/// A backup proves that the secret's file opens it.
+#[test]
+fn a_secret_file_that_was_exchanged_is_told_as_such() {
+    let home = tempfile::tempdir().unwrap();
+    let setup = Setup::new(home.path());
+    let node = setup.start();
+    register(&node, 1..=1);
+    let first = backup(&setup);
+    let file = setup.data("secret");
+    let secret = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "the secret of another node").unwrap();
+    let says = "the encryption secret is not the one this database was made with; set secret_file";
+    refused(&setup.run(&["backup", "create", "--json"]), 1, &[says]);
+    let status = setup.run(&["status", "--json"]);
+    assert_eq!(status.status.code(), Some(1));
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let health = &status["node"]["backup"];
+    assert_eq!(health["damage"], Value::Null, "{health}");
+    let failure = health["failure"].as_str().unwrap();
+    assert!(failure.contains(says), "{failure}");
+    assert_eq!(metric(&node, "ksnode_database_damaged"), 0.0);
+    std::fs::write(&file, secret).unwrap();
+    backup(&setup);
+    assert_well(&setup, &node);
+    // Nothing keeps old ones.
+    printed(&setup.run(&["backup", "delete", name(&first)]));
 }

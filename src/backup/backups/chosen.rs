@@ -52,7 +52,7 @@ impl Backups {
     ) -> Result<Record, BackupError> {
         let mut records = self.list(None).await?;
         let record = with_file(&records, id)?.clone();
-        existing_file(&record.path)?;
+        existing_file(&record.path, self.store.folder())?;
         // One that is not there must not stand for the newest.
         records.retain(|record| record.path.is_file());
         let needed = |why| BackupError::Needed {
@@ -86,11 +86,7 @@ impl Backups {
     ) -> Result<Record, BackupError> {
         // With the log of one that was saved byte for byte.
         remove_database(&record.path)?;
-        let record = Record {
-            status: Status::Deleted,
-            updated_at: self.now(),
-            ..record.clone()
-        };
+        let record = record.clone().deleted(self.now());
         let path = record.path.display().to_string();
         let entry = Entry::done(actor, Action::BackupDelete, path);
         self.note_with(record.clone(), entry).await?;
@@ -101,14 +97,14 @@ impl Backups {
     ///
     /// # Errors
     /// [`BackupError::Unknown`]; [`BackupError::NotFound`], [`BackupError::Symlink`], [`BackupError::NotAFile`],
-    /// [`BackupError::Io`]; [`BackupError::Damaged`] when its size is not the one it was made with.
+    /// [`BackupError::Needed`], [`BackupError::Io`]; [`BackupError::Damaged`] when its size is not the one it was made with.
     pub async fn file(&self, id: Uuid) -> Result<BackupFile, BackupError> {
         let records: Result<_, StoreError> = self.list(None).await;
         let record = with_file(&records?, id)?.clone();
-        let path = record.path;
+        let (path, folder) = (record.path, self.store.folder().clone());
         self.keeper
             .in_background(move || {
-                existing_file(&path)?;
+                existing_file(&path, &folder)?;
                 let io = |error| BackupError::io(&path, error);
                 let file = File::open(&path).map_err(io)?;
                 let bytes = file.metadata().map_err(io)?.len();

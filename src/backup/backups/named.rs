@@ -16,7 +16,7 @@ impl Backups {
     ///
     /// # Errors
     /// [`BackupError::Outside`], [`BackupError::NotFound`], [`BackupError::NotAFile`], [`BackupError::Symlink`],
-    /// [`BackupError::Io`].
+    /// [`BackupError::Needed`], [`BackupError::Io`].
     pub fn resolve(&self, named: &str) -> Result<PathBuf, BackupError> {
         let inside = named.strip_prefix(CONTAINER_FOLDER).unwrap_or(named);
         let path = self.folder().join(inside);
@@ -39,7 +39,7 @@ impl Backups {
         if !real(&path)?.starts_with(&folder) {
             return Err(outside());
         }
-        existing_file(&path)?;
+        existing_file(&path, self.store.folder())?;
         std::fs::File::open(&path).map_err(|error| BackupError::io(&path, error))?;
         Ok(path)
     }

@@ -50,7 +50,7 @@ impl Backups {
         request: &RestoreRequest,
         progress: &Progress,
     ) -> Result<Verified, BackupError> {
-        existing_file(&request.path)?;
+        existing_file(&request.path, self.store.folder())?;
         let known = self.of_file(&request.path).await?;
         let path = request.path.clone();
         let encrypted = match self.keeper.in_background(move || header(&path)).await {

@@ -94,7 +94,9 @@ impl Backups {
             tracing::error!(%error, path = %path.display(), "backup.after failed; the backup itself is good");
             let noted = this
                 .store
-                .write(move |connection| History(connection).set_hook_error(id, &error.to_string()))
+                .write_note(move |connection| {
+                    History(connection).set_hook_error(id, &error.to_string())
+                })
                 .await;
             let told = match noted {
                 Ok(()) => this.refresh(this.health().known()).await,

@@ -8,6 +8,7 @@ use super::proxy::Proxy;
 use super::{House, USERS, register, register_all, stands, text, verified, whole};
 use crate::campaign::campaign;
 use crate::clients::assert_stored;
+use crate::operator::{backup, listed, name, printed};
 use crate::support::{Setup, agent, register_body, token, wait_for};
 
 fn waiting(setup: Setup, on_outage: &str) -> Setup {
@@ -107,6 +108,30 @@ fn an_outage_is_degraded_or_refused_as_configured() {
         });
         let expected = if on_outage == "degrade" { 6 } else { 5 };
         assert_eq!(verified(&setup), expected);
+    }
+}
+
+/// What is noted of them is this machine's alone.
+#[test]
+fn backups_need_no_replica() {
+    let mut house = House::new();
+    let setup = waiting(house.setup(), "refuse");
+    let node = setup.start();
+    whole(&setup);
+    register_all(&node, 1..3);
+    house.postgres.stop();
+    stands(&setup, "away");
+    register(&node, 3).refused(503, "UNKNOWN_ERROR");
+    let [first, second] = [(); 2].map(|()| backup(&setup));
+    printed(&setup.run(&["backup", "verify", name(&first)]));
+    printed(&setup.run(&["backup", "delete", name(&first)]));
+    printed(&setup.run(&["backup", "prune"]));
+    assert!(!first.exists() && second.is_file());
+    let listed = listed(&setup);
+    for (path, status) in [(first, "DELETED"), (second, "COMPLETED")] {
+        let path = path.to_str().unwrap();
+        let entry = listed.iter().find(|entry| entry["path"] == path);
+        assert_eq!(entry.unwrap()["status"], status, "{path}");
     }
 }
 
