@@ -60,9 +60,9 @@ pub fn run(global: &Global, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let in_force = global.load_in_force()?;
     let Some(pid_file) = arguments.pid_file.as_deref() else {
         let start = Start {
+            became: become_user(&in_force, None)?,
             in_force,
             passed,
-            account: None,
             background: false,
         };
         return serve(start, &mut on_terminal, || {});
@@ -90,8 +90,8 @@ fn serve_as_daemon(
     let options = DaemonOptions {
         pid_file: absolute(pid_file)?,
         log_file,
-        account: account.clone(),
     };
+    let became = become_user(&in_force, account)?;
     match daemon::start(&options)? {
         Forked::Stillborn => Ok(ExitCode::FAILURE),
         Forked::Launcher(told) if told.code == 0 => {
@@ -105,9 +105,9 @@ fn serve_as_daemon(
         }
         Forked::Daemon(daemon) => {
             let start = Start {
+                became,
                 in_force,
                 passed,
-                account,
                 background: true,
             };
             Ok(be_daemon(start, daemon))
@@ -134,20 +134,18 @@ fn be_daemon(start: Start, daemon: Daemon) -> ExitCode {
 struct Start {
     in_force: InForce,
     passed: PassedSockets,
-    /// Who it is to be, when somebody was named.
-    account: Option<Account>,
+    /// Whom this process of root has become.
+    became: Option<Account>,
     /// Whether it runs without a terminal, whose folder is not its own then.
     background: bool,
 }
 
-impl Start {
-    /// Becomes whoever the node is to be, or the owner of its data.
-    fn change_user(&self) -> Result<Option<Account>, OwnerError> {
-        // The configuration may name low ports.
-        match self.account.clone() {
-            Some(account) => account.become_it(Keep::LowPorts).map(Some),
-            None => become_owner_keeping(&self.in_force.config().data_dir, Keep::LowPorts),
-        }
+/// Becomes whoever the node is to be, or the owner of its data.
+fn become_user(in_force: &InForce, named: Option<Account>) -> Result<Option<Account>, OwnerError> {
+    // The configuration may name low ports.
+    match named {
+        Some(account) => account.become_it(Keep::LowPorts).map(Some),
+        None => become_owner_keeping(&in_force.config().data_dir, Keep::LowPorts),
     }
 }
 
@@ -158,12 +156,11 @@ fn serve(
     tell: &mut dyn FnMut(&str) -> std::io::Result<()>,
     at_end: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
-    let became = start.change_user()?;
     let Start {
+        became,
         in_force,
         passed,
         background,
-        ..
     } = start;
     let config = in_force.config();
     let mut setup = setup::ensure(config)?;

@@ -4,20 +4,19 @@
 //! other. Whoever sees the command end well can rely on the node.
 //!
 //! The forks, the streams and the pid file are the crate daemonize's. Its change of user is not used: it leaves the
-//! process in root's supplementary groups. That is [`Account::become_it`]'s work, after the pid file is written,
-//! which usually is where only root may write. The crate has an unmaintained notice (RUSTSEC-2025-0069) and nothing wrong
+//! process in root's supplementary groups, and it comes after the files were opened. Those lie in folders of the node's
+//! user, who may have put a link to somebody else's file there: root is not to follow it. So whoever starts a daemon becomes
+//! its user before ([`super::owner`]). The crate has an unmaintained notice (RUSTSEC-2025-0069) and nothing wrong
 //! with it: what it does is small, settled, and read in full for this use. It is used here and nowhere else.
 //!
 //! A fork copies one thread alone: this is to happen before there are others.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use daemonize::{Daemonize, Outcome, Stdio};
-
-use super::owner::Account;
 
 /// The exit code of what failed for no reason of its own.
 const FAILURE: u8 = 1;
@@ -38,7 +37,7 @@ pub enum DaemonError {
         process: Option<String>,
     },
     /// A file cannot be used.
-    #[error("{option} {path}: {source}; check that its folder is there and may be written to", path = path.display())]
+    #[error("{option} {path}: {source}; check that its folder is there and that the node's user may write to it", path = path.display())]
     Unusable {
         /// The option that named it.
         option: &'static str,
@@ -62,8 +61,6 @@ pub struct DaemonOptions {
     pub pid_file: PathBuf,
     /// What its standard error is appended to; nothing when absent.
     pub log_file: Option<PathBuf>,
-    /// Whose the log file is to be.
-    pub account: Option<Account>,
 }
 
 /// What came of a fork.
@@ -86,15 +83,17 @@ pub struct Told {
     pub text: String,
 }
 
-/// Starts a daemon, and waits until it serves or has failed.
+/// Starts a daemon, and waits until it serves or has failed. To be called as the user that the daemon is to be.
 ///
 /// # Errors
 /// [`DaemonError`], in the launcher alone.
 pub fn start(options: &DaemonOptions) -> Result<Forked, DaemonError> {
     refuse_second(&options.pid_file)?;
     let log = options.log_file.as_deref();
-    let log = log.map(|path| open_log(path, options.account.as_ref()));
-    let log = log.transpose()?.map_or_else(Stdio::devnull, Stdio::from);
+    let log = log
+        .map(open_log)
+        .transpose()?
+        .map_or_else(Stdio::devnull, Stdio::from);
     let (reader, writer) = std::io::pipe().map_err(DaemonError::Pipe)?;
     let daemonize = Daemonize::new()
         .pid_file(&options.pid_file)
@@ -151,16 +150,10 @@ fn refuse_second(path: &Path) -> Result<(), DaemonError> {
     }
 }
 
-fn open_log(path: &Path, account: Option<&Account>) -> Result<File, DaemonError> {
-    let open = || -> std::io::Result<File> {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(path)?;
-        if let Some(account) = account {
-            fchown(&file, Some(account.uid()), Some(account.gid()))?;
-        }
-        Ok(file)
-    };
-    open().map_err(|source| DaemonError::Unusable {
+fn open_log(path: &Path) -> Result<File, DaemonError> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).open(path);
+    file.map_err(|source| DaemonError::Unusable {
         option: "--log-file",
         path: path.to_owned(),
         source,
@@ -284,7 +277,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for line in ["one\n", "two\n"] {
-            let mut log = open_log(&path, None).unwrap();
+            let mut log = open_log(&path).unwrap();
             log.write_all(line.as_bytes()).unwrap();
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");

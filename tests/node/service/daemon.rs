@@ -1,5 +1,6 @@
 //! `ksnode serve --daemon`.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -179,6 +180,21 @@ fn a_daemon_of_root_becomes_whom_it_is_told_to() {
     is_all_somebodys(&setup.data(""));
     printed(&setup.run(&["stop"]));
     assert!(!home.path().join("node.pid").exists());
+    assert_eq!(
+        home.path().join("node.log").metadata().unwrap().uid(),
+        65534
+    );
+    // A link that this user may have put there leads root nowhere.
+    let roots = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::symlink(roots.path(), home.path().join("link")).unwrap();
+    let failed = start(
+        &setup,
+        home.path(),
+        &["--user", "nobody", "--log-file", "link"],
+    );
+    refused(&failed, 1, &["--log-file", "Permission denied"]);
+    assert_eq!(roots.path().metadata().unwrap().len(), 0);
+    assert_eq!(roots.path().metadata().unwrap().uid(), 0);
     // The folder is that user's; nobody else's node would open it.
     let failed = start(&setup, home.path(), &["--user", "root"]);
     refused(&failed, 1, &["belongs to nobody", "chown -R root"]);
