@@ -1,9 +1,10 @@
 //! `ksnode secret change`: a new encryption secret.
 //!
 //! The new secret is on the disk before the database is wrapped under it, and takes the old one's place after. A crash
-//! in between leaves both files; running the command again finds out which of them opens the database and finishes.
+//! in between leaves both files; running the command again finds out which of them opens the database and finishes. Whatever
+//! may be refused is done before the database is wrapped: nothing but the last renaming comes after it.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Global;
 use super::files::{private_file, sync_folder};
+use super::instance::unit_of;
 use super::running::say_if_unwritten;
 use super::setup::new_secret;
 use crate::audit::{Action, Actor, Entry};
@@ -43,29 +45,40 @@ pub struct Arguments {
 /// [`crate::config::ConfigError`], [`NodeError`], or a file cannot be written.
 pub fn run(global: &Global, command: &Command) -> anyhow::Result<()> {
     let Command::Change(arguments) = command;
-    let config = global.load_as_owner()?.config;
-    let (actor, mut out) = (global.actor(), std::io::stdout().lock());
+    let loaded = global.load_as_owner()?;
+    let unit = unit_of(loaded.config_file.as_deref());
+    let (actor, config) = (global.actor(), loaded.config);
+    let mut out = std::io::stdout().lock();
     match &arguments.new {
-        Some(new) => super::block_on(change_to(&config, &actor, new, &mut out))?,
+        Some(new) => super::block_on(change_to(&config, unit.as_deref(), &actor, new, &mut out))?,
         None => super::block_on(change_in_place(&config, &actor, &mut out))?,
     }
 }
 
 async fn change_to(
     config: &Config,
+    unit: Option<&str>,
     actor: &Actor,
     new: &Path,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let clock = SystemClock::shared();
     let secret = EncryptionSecret::from_file(new, config.allow_readable_secret)?;
-    rewrap(config, actor, secret, &clock).await?;
+    rewrap(config, actor, secret, &clock, || Ok(())).await?;
     writeln!(
         out,
         "the database opens with {} from now on; set secret_file to it. Keep {} for the backups made until now",
         new.display(),
         config.secret_file.display()
     )?;
+    if let Some(unit) = unit {
+        writeln!(
+            out,
+            "the service has its secret from the unit, which wins over secret_file: with `systemctl edit {unit}` write \
+             [Service], LoadCredential= and LoadCredential=secret:{}, a line each",
+            new.display()
+        )?;
+    }
     Ok(())
 }
 
@@ -77,25 +90,18 @@ async fn change_in_place(
     let clock = SystemClock::shared();
     let current = &config.secret_file;
     let new = beside(current, "new")?;
-    if new.try_exists()? && opens_with(config, &new, &clock).await? {
+    let keep = || keep(current, &clock);
+    let old = if new.try_exists()? && opens_with(config, &new, &clock).await? {
         writeln!(out, "finishing a change that was interrupted")?;
+        keep()?
     } else {
         if !new.try_exists()? {
             let text: Zeroizing<String> = new_secret()?;
             private_file(&new, text.as_bytes())?;
         }
         let secret = EncryptionSecret::from_file(&new, config.allow_readable_secret)?;
-        rewrap(config, actor, secret, &clock).await?;
-    }
-    let day: String = clock
-        .now()
-        .to_string()
-        .chars()
-        .filter(|c| !"-:.".contains(*c))
-        .collect();
-    let old = beside(current, &format!("{day}.old"))?;
-    std::fs::hard_link(current, &old)
-        .with_context(|| format!("the old secret cannot be kept as {}", old.display()))?;
+        rewrap(config, actor, secret, &clock, keep).await?
+    };
     std::fs::rename(&new, current).with_context(|| {
         format!(
             "{} cannot take its place; run this command again",
@@ -112,16 +118,52 @@ async fn change_in_place(
     Ok(())
 }
 
-async fn rewrap(
+/// Keeps the secret under another name, and returns that. The same may have been kept before, by a change that was interrupted.
+fn keep(current: &Path, clock: &SharedClock) -> anyhow::Result<PathBuf> {
+    let folder = current.parent().unwrap_or(Path::new("/"));
+    let secret = Zeroizing::new(std::fs::read(current)?);
+    let own = current.file_name().unwrap_or_default().to_string_lossy();
+    for entry in folder.read_dir()? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_old = name.starts_with(&*own) && name.ends_with(".old");
+        if is_old && Zeroizing::new(std::fs::read(entry.path())?) == secret {
+            return Ok(entry.path());
+        }
+    }
+    let now = clock.now().to_string();
+    let day: String = now.chars().filter(|c| !"-:.".contains(*c)).collect();
+    let old = beside(current, &format!("{day}.old"))?;
+    match std::fs::hard_link(current, &old) {
+        Ok(()) => sync_folder(folder)?,
+        Err(error) if error.kind() == ErrorKind::CrossesDevices => bail!(
+            "{} is a mount of its own, whose place no other file can take; nothing was changed. Mount its folder instead, or \
+             choose another file: ksnode secret change --new FILE",
+            current.display()
+        ),
+        // Not every file system has hard links.
+        Err(_) => {
+            private_file(&old, &secret)
+                .with_context(|| format!("the old secret cannot be kept as {}", old.display()))?;
+        }
+    }
+    Ok(old)
+}
+
+/// Wraps the key ring of the stopped node under `new`. `prepare` is done before, when it is known that the database opens, and
+/// nothing is changed when it fails.
+async fn rewrap<T>(
     config: &Config,
     actor: &Actor,
     new: EncryptionSecret,
     clock: &SharedClock,
-) -> anyhow::Result<()> {
+    prepare: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let Opened {
         store, keys, audit, ..
     } = open_existing(config, clock).await?;
     let old = EncryptionSecret::from_file(&config.secret_file, config.allow_readable_secret)?;
+    let prepared = prepare()?;
     let (node_id, now) = (Some(keys.node_id), clock.now());
     let (entering, entry) = (
         audit.clone(),
@@ -136,7 +178,7 @@ async fn rewrap(
         .await?;
     store.close().await;
     say_if_unwritten(&audit);
-    Ok(())
+    Ok(prepared)
 }
 
 /// Whether the database is wrapped under the secret in `file` already.

@@ -145,6 +145,30 @@ fn a_secret_that_is_not_flushed_or_not_named_is_none() {
     refused(&output, 1, &["run this command again"]);
     assert!(said(&setup.fail()).contains("run `ksnode secret change` to finish it"));
     printed(&setup.run(&again));
+    let node = setup.start();
+    holds(&node, 1..=1);
+    assert!(node.stop().success());
+    // A file that was mounted by itself cannot be replaced, which shows before anything is changed.
+    let links = "link,linkat";
+    let output = setup.run_traced(&inject(links, "EXDEV", &[]), &again);
+    refused(
+        &output,
+        1,
+        &["mount of its own", "nothing was changed", "--new"],
+    );
+    let node = setup.start();
+    holds(&node, 1..=1);
+    assert!(node.stop().success());
+    // Where there are no hard links the old one is copied.
+    let kept = std::fs::read(setup.data("secret")).unwrap();
+    printed(&setup.run_traced(&inject(links, "EPERM", &[]), &again));
+    let files = names(&setup.data("")).into_iter();
+    let old: Vec<_> = files.filter(|name| name.ends_with(".old")).collect();
+    let newest = setup.data(old.last().unwrap());
+    assert!(
+        old.len() == 2 && std::fs::read(newest).unwrap() == kept,
+        "{old:?}"
+    );
     holds(&setup.start(), 1..=1);
 }
 
