@@ -53,9 +53,13 @@ fn target(overrides: &Overrides, environment: &Environment) -> anyhow::Result<(P
         };
         return Ok((target, data_dir.context(unknown)?));
     }
-    if system.try_exists()? {
+    if system
+        .try_exists()
+        .with_context(|| format!("cannot look up {SYSTEM_FILE}; run this as root"))?
+    {
         bail!(
-            "{SYSTEM_FILE} exists and would win over the new file; name the new one with --config"
+            "{SYSTEM_FILE} exists and would win over the new file: an installed node has its settings there, and gets them by \
+             `ksnode init --domain NAME` and by hand; for a node of your own name the new file with --config"
         );
     }
     let folder = own.context(unknown)?;

@@ -111,12 +111,17 @@ impl Change for UserChange {
                 identifier,
                 entry,
             } => {
-                let row = Transfer(connection).add_user(
-                    user.user_id,
-                    user.identity.auth_type(),
-                    identifier,
-                    user.created_at.timestamp(),
-                )?;
+                let transfer = Transfer(connection);
+                // Another row of the same chunk may have brought him: a list of names can give two addresses one.
+                let row = match transfer.user_of(identifier)? {
+                    Some(known) => known.row,
+                    None => transfer.add_user(
+                        user.user_id,
+                        user.identity.auth_type(),
+                        identifier,
+                        user.created_at.timestamp(),
+                    )?,
+                };
                 imported.put(Kind::User, row, entry)
             }
         }

@@ -179,6 +179,32 @@ fn the_first_generation_comes_by_address_or_by_a_list() {
 }
 
 #[test]
+fn two_addresses_of_one_user_become_one() {
+    let suite = Suite::plain(Generation::First, 2);
+    let place = Place::new(&suite);
+    let list = place.home.path().join("subjects.csv");
+    let lines: Vec<String> = suite
+        .users
+        .iter()
+        .map(|user| format!("{},7", user.identifier))
+        .collect();
+    std::fs::write(&list, lines.join("\n")).unwrap();
+    let subjects = ["--google-subjects", list.to_str().unwrap()];
+    let report = place.imported(&subjects);
+    assert_eq!(report.counts("user"), [suite.users.len(), 0, 0, 0]);
+    let again = place.imported(&subjects);
+    assert_eq!(again.counts("user"), [0, 0, suite.users.len(), 0]);
+    let node = place.setup.start();
+    for user in [1, 2] {
+        let body = json!({"user_auth_id": "google_7", "public_key": public_key("secp256k1", user)});
+        assert_eq!(
+            node.post_open("/keyshare/v1/check", &body).data()["exists"],
+            true
+        );
+    }
+}
+
+#[test]
 fn of_two_generations_the_second_is_read() {
     let second = Suite::plain(Generation::Second, 1);
     let place = Place::new(&second);
