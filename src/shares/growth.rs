@@ -4,8 +4,6 @@
 //! the shares of those days. A replica does not have it: no share hangs on it, and each hour would be a change where nothing has
 //! changed.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, params};
 
 use super::{CurveType, KeyShares, ShareCount};
@@ -17,8 +15,8 @@ use crate::store::StoreError;
 pub const GROWTH_TABLE: &str = include_str!("schema/growth.sql");
 
 const DAY_MILLIS: i64 = 86_400_000;
-/// How long a day is known: some thousand rows a year.
-const KEPT: Duration = Duration::from_secs(5 * 366 * 86_400);
+/// Days that are known, some thousand rows a year. Counted and not by the clock: one that is years ahead for a while takes none.
+const KEPT_DAYS: i64 = 5 * 366;
 
 impl KeyShares {
     /// Notes how many shares there are today.
@@ -37,7 +35,10 @@ impl KeyShares {
     /// # Errors
     /// [`StoreError`].
     pub async fn growth(&self, since: Timestamp) -> Result<Vec<Growth>, StoreError> {
-        self.store.read(|connection| read(connection, since)).await
+        let until = self.clock.now();
+        self.store
+            .read(|connection| read(connection, since, until))
+            .await
     }
 }
 
@@ -63,19 +64,24 @@ fn note(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
         [day(now)],
     )?;
     connection.execute(
-        "DELETE FROM share_growth WHERE day < ?1",
-        [day(now.minus(KEPT))],
+        "DELETE FROM share_growth WHERE day NOT IN
+         (SELECT DISTINCT day FROM share_growth ORDER BY day DESC LIMIT ?1)",
+        [KEPT_DAYS],
     )?;
     Ok(())
 }
 
-/// The days since a moment, oldest first.
-fn read(connection: &Connection, since: Timestamp) -> Result<Vec<Growth>, StoreError> {
+/// The days since a moment, oldest first. Days that have not come were noted by a clock that was wrong.
+fn read(
+    connection: &Connection,
+    since: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Growth>, StoreError> {
     let mut statement = connection.prepare_cached(
-        "SELECT day, auth_type, curve_type, shares FROM share_growth WHERE day >= ?1
+        "SELECT day, auth_type, curve_type, shares FROM share_growth WHERE day BETWEEN ?1 AND ?2
          ORDER BY day, auth_type, curve_type",
     )?;
-    let mut rows = statement.query(params![day(since)])?;
+    let mut rows = statement.query(params![day(since), day(until)])?;
     let mut growth = Vec::new();
     while let Some(row) = rows.next()? {
         let curve: String = row.get(2)?;
@@ -96,35 +102,62 @@ fn read(connection: &Connection, since: Timestamp) -> Result<Vec<Growth>, StoreE
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::shares::{SHARE_TABLES, count};
 
     const NOON: Timestamp = Timestamp::from_millis(20_000 * DAY_MILLIS + DAY_MILLIS / 2);
     const DAY: Duration = Duration::from_secs(86_400);
 
-    #[test]
-    fn a_day_has_the_number_of_its_end_and_old_days_go() {
+    /// The days since a moment and their numbers, as they are read on the last of them.
+    fn shares(database: &Connection, since: Timestamp, until: Timestamp) -> Vec<(i64, u64)> {
+        let growth = read(database, since, until).unwrap();
+        let of = |day: &Growth| (day.day.as_millis() / DAY_MILLIS, day.count.shares);
+        growth.iter().map(of).collect()
+    }
+
+    fn database() -> Connection {
         let database = Connection::open_in_memory().unwrap();
         database.execute_batch(SHARE_TABLES).unwrap();
         database.execute_batch(GROWTH_TABLE).unwrap();
+        database
+    }
+
+    fn add(database: &Connection) {
         let google = AuthType::from_stored("google");
-        let add = || count::add_one(&database, &google, CurveType::Ed25519).unwrap();
+        count::add_one(database, &google, CurveType::Ed25519).unwrap();
+    }
+
+    #[test]
+    fn a_day_has_the_number_of_its_end() {
+        let database = database();
         note(&database, NOON).unwrap();
-        assert_eq!(read(&database, NOON).unwrap(), []);
-        add();
+        assert_eq!(shares(&database, NOON, NOON), []);
+        add(&database);
         note(&database, NOON).unwrap();
-        add();
+        add(&database);
         note(&database, NOON.plus(DAY / 4)).unwrap();
-        add();
-        note(&database, NOON.plus(DAY)).unwrap();
-        let shares = |since| -> Vec<(i64, u64)> {
-            let growth = read(&database, since).unwrap();
-            let of = |day: &Growth| (day.day.as_millis() / DAY_MILLIS, day.count.shares);
-            growth.iter().map(of).collect()
-        };
-        assert_eq!(shares(NOON), [(20_000, 2), (20_001, 3)]);
-        assert_eq!(shares(NOON.plus(DAY)), [(20_001, 3)]);
-        note(&database, NOON.plus(KEPT).plus(DAY)).unwrap();
-        assert_eq!(shares(NOON), [(20_001, 3), (21_831, 3)]);
+        add(&database);
+        let next = NOON.plus(DAY);
+        note(&database, next).unwrap();
+        assert_eq!(shares(&database, NOON, next), [(20_000, 2), (20_001, 3)]);
+        assert_eq!(shares(&database, next, next), [(20_001, 3)]);
+    }
+
+    #[test]
+    fn old_days_go_and_a_clock_that_is_ahead_takes_none() {
+        let database = database();
+        add(&database);
+        note(&database, NOON).unwrap();
+        note(&database, NOON.plus(DAY * 20_000)).unwrap();
+        assert_eq!(shares(&database, NOON, NOON), [(20_000, 1)]);
+        let days = u32::try_from(KEPT_DAYS).unwrap();
+        for later in 1..days {
+            note(&database, NOON.plus(DAY * later)).unwrap();
+        }
+        let known = shares(&database, NOON, NOON.plus(DAY * days));
+        assert_eq!(known.len(), usize::try_from(KEPT_DAYS).unwrap() - 1);
+        assert_eq!(known[0], (20_001, 1));
     }
 }

@@ -236,7 +236,8 @@ impl Sessions {
         };
         let (changed, opened) = change_keys(&self.store, secret, now, change).await;
         if let Some(keys) = opened {
-            let former = Some((self.public_key(), now));
+            // Now and not when it began: until here sessions were begun with the key of before.
+            let former = Some((self.public_key(), self.clock.now()));
             let key = Arc::new(keys.node_key);
             self.names.store(Arc::new(Names { key, former }));
         }

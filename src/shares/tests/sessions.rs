@@ -137,6 +137,21 @@ async fn a_session_goes_on_through_a_new_node_key() {
 }
 
 #[tokio::test]
+async fn a_session_that_is_begun_while_a_new_node_key_is_made_goes_on_with_the_old_one() {
+    let house = house().await;
+    let rotating = house
+        .sessions
+        .rotate_key(secret(), &house.audit, &Actor::Node);
+    let begun = async {
+        house.clock.advance(Duration::from_secs(1));
+        Client::commit(&house, OperationType::SignUp).await
+    };
+    let (rotated, client) = tokio::join!(rotating, begun);
+    rotated.unwrap();
+    client.verify(&house, ApiName::Register).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_call_leaves_no_record() {
     let house = house().await;
     let client = Client::commit(&house, OperationType::SignUp).await;

@@ -1,6 +1,7 @@
 //! The order of the checks.
 
 use super::*;
+use crate::support::wait_for;
 
 /// Every request fails the check of its row and all later ones that it can: the answer tells which came first.
 #[test]
@@ -44,10 +45,16 @@ fn checks_come_in_their_order() {
             .unwrap();
     };
     expire(&session, "COMPLETED");
-    let message = post(None, &bad).refused(400, "INVALID_REQUEST");
-    assert!(message.contains("COMPLETED"), "{message}");
+    // A reader of the node's knows of its own writes; what another process wrote it sees a millisecond later.
+    wait_for("the state to be seen", || {
+        let message = post(None, &bad).refused(400, "INVALID_REQUEST");
+        message.contains("COMPLETED").then_some(())
+    });
     // Expiry, before what is allowed.
     expire(&session, "COMMITTED");
+    wait_for("the state to be seen", || {
+        (post(None, &bad).status != 400).then_some(())
+    });
     post(None, &bad).refused(410, "SESSION_EXPIRED");
     // Allowed, before the signature's form.
     let session = Session::begun(&node, 1, "sign_up");
