@@ -26,15 +26,23 @@ before_install() {
 # The program that comes is older than the database: the newer one, which is still there, takes the database back.
 roll_back() {
     unit=$(unit_of "$1")
-    ran=
-    if has_systemd && systemctl is-active --quiet "$unit"; then
-        ran=yes
-        systemctl stop "$unit"
-        echo "$unit" >>"$stopped"
+    if has_systemd; then
+        # A service that crashes is not "active" while it waits to be started again. It would come in between, with the program
+        # that is still there, and migrate the database once more.
+        case $(systemctl show --property=ActiveState --value "$unit") in
+        inactive | failed) ;;
+        *)
+            echo "$unit" >>"$stopped"
+            systemctl stop "$unit" || not_installed "$unit could not be stopped"
+            ;;
+        esac
     fi
     say "taking the database of $unit back to schema @SCHEMA@"
-    if ! ksnode $(flags_of "$1") rollback --schema @SCHEMA@; then
-        if [ -n "$ran" ]; then start_stopped; fi
-        fail "not installed: the database could not be taken back; the version that is installed goes on"
-    fi
+    ksnode $(flags_of "$1") rollback --schema @SCHEMA@ || not_installed "the database of $unit could not be taken back"
+}
+
+# $1: why. Also the nodes before this one were stopped.
+not_installed() {
+    start_stopped
+    fail "not installed: $1; the version that is installed goes on"
 }

@@ -60,7 +60,7 @@ fn three_nodes_live_side_by_side() {
 }
 
 /// Makes a node of this name at ports of its own, and starts it.
-fn instance<'m>(machine: &'m Machine, name: &'static str, port: u16) -> Node<'m> {
+pub fn instance<'m>(machine: &'m Machine, name: &'static str, port: u16) -> Node<'m> {
     let node = Node {
         machine,
         name,

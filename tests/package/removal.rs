@@ -95,3 +95,68 @@ fn purging_deletes_nothing_that_no_backup_holds() {
     node.start();
     node.serves([1]);
 }
+
+#[test]
+fn purging_deletes_the_nodes_own_files_alone() {
+    let machine = Machine::boot();
+    let node = Node::installed(&machine);
+    // Not by the key's name alone: [log] has one of that name too.
+    let config = node.config();
+    machine.ok(&format!(
+        "sed -i 's|^#dir = \"/var/backups/ksnode\"|dir = \"/var/lib/ksnode/backups\"|' {config}
+         systemctl restart ksnode"
+    ));
+    for user in [1, 2] {
+        node.register(user);
+        machine.ok("ksnode backup create");
+    }
+    let backups = machine.ok("ls /var/lib/ksnode/backups");
+    assert_eq!(backups.lines().count(), 2, "{backups}");
+    machine.ok("cp -p /etc/ksnode/secret /var/lib/ksnode/secret");
+    // Of somebody else, and named like that of a node.
+    machine.write("/var/lib/ksnode-backups/file", "mine");
+    let purged = machine.run("dpkg -P ksnode");
+    assert!(purged.success(), "{}", purged.said());
+    assert_eq!(machine.ok("ls -A /var/lib/ksnode"), "backups\nsecret");
+    let left = machine.ok("ls /var/lib/ksnode/backups");
+    for backup in backups.lines() {
+        assert!(
+            left.lines().any(|name| name == backup),
+            "{backup} in {left}"
+        );
+    }
+    // The one of the removal.
+    assert_eq!(left.lines().count(), 3, "{left}");
+    assert_eq!(machine.read("/var/lib/ksnode-backups/file"), "mine");
+    assert!(
+        purged.said().contains("/var/lib/ksnode stays"),
+        "{}",
+        purged.said()
+    );
+    assert!(
+        !purged.said().contains("/var/lib/ksnode-backups"),
+        "{}",
+        purged.said()
+    );
+}
+
+#[test]
+fn a_removal_that_is_refused_leaves_every_node_as_it_was() {
+    let machine = Machine::boot();
+    let node = Node::installed(&machine);
+    machine.ok("systemctl enable ksnode");
+    // Another one, which its unit has not started.
+    machine.ok("ksnode --instance a init --listen 127.0.0.1:4301");
+    machine.ok("ksnode --instance a serve --daemon --pid-file /var/lib/ksnode-a/ksnode.pid");
+    let process = node.process();
+    let refused = machine.run("dpkg -r ksnode");
+    assert!(!refused.success());
+    assert!(
+        refused.said().contains("ksnode --instance a stop"),
+        "{}",
+        refused.said()
+    );
+    assert_eq!(node.process(), process);
+    assert_eq!(machine.ok("systemctl is-enabled ksnode"), "enabled");
+    machine.ok("ksnode --instance a stop; dpkg -r ksnode");
+}

@@ -2,7 +2,7 @@
 
 use crate::load;
 use crate::machine::Machine;
-use crate::node::{Node, install_deb};
+use crate::node::{Node, install_deb, stand_in};
 use crate::packages;
 
 /// The newest schema of the database that the installed program reads.
@@ -67,6 +67,30 @@ fn an_upgrade_of_a_stopped_node_does_not_start_it() {
     install_deb(&machine, &packages::current());
     assert_eq!(node.property("ActiveState"), "inactive");
     node.start();
+    node.serves([1]);
+}
+
+#[test]
+fn a_node_that_waits_to_be_started_again_is_stopped_for_a_rollback() {
+    let machine = Machine::boot();
+    let node = Node::installed(&machine);
+    node.register(1);
+    install_deb(&machine, &packages::next());
+    machine.write(
+        "/etc/systemd/system/ksnode.service.d/late.conf",
+        "[Service]\nRestartSec=1h\n",
+    );
+    machine.ok("systemctl daemon-reload");
+    machine.ok(&format!("kill -KILL {}", node.process()));
+    machine.until("systemctl show --value -p ActiveState ksnode | grep -qx activating");
+    // How the service is when its database is taken back.
+    stand_in(
+        &machine,
+        "*rollback*) systemctl show --value -p ActiveState ksnode >/root/state ;;",
+    );
+    install_deb(&machine, &packages::current());
+    assert_eq!(machine.read("/root/state").trim(), "inactive");
+    assert_eq!(node.property("ActiveState"), "active");
     node.serves([1]);
 }
 
