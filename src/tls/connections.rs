@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::crowd::{Crowd, Place};
 
 /// One in so many is for a connection that is about to go.
-const GOING: usize = 16;
-/// How long one that gives way may take for its last request.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
+const GOING: usize = 8;
+/// How long one that gives way may take for its last request. Longer than nearly all take; until it is over the room is not
+/// another's.
+const LAST_REQUEST: Duration = Duration::from_millis(250);
 
 /// Room for connections. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub(super) struct Guest {
 }
 
 impl Connections {
-    /// Room for `most` at a time. With fewer than 16 a newcomer waits until one ends.
+    /// Room for `most` at a time. With fewer than 8 a newcomer waits until one ends.
     pub fn new(most: usize) -> Self {
         let room = most.saturating_sub(most / GOING);
         Self {

@@ -65,6 +65,8 @@ fn more_busy_connections_than_there_is_room_for() {
                 }
                 most = most.max(series(&node, "ksnode_http_connections"));
             }
+            // All of them are open still.
+            assert_eq!(node.get("/").text, "Ok");
         },
     );
     println!("at most {most} at once");
