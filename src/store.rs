@@ -26,6 +26,8 @@ mod readers;
 mod replace;
 mod replication;
 mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
 mod timeline;
 mod way_down;
 mod writer;

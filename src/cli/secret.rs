@@ -90,17 +90,17 @@ async fn change_in_place(
     let clock = SystemClock::shared();
     let current = &config.secret_file;
     let new = beside(current, "new")?;
-    let keep = || keep(current, &clock);
+    let keep_old = || keep(current, &clock);
     let old = if new.try_exists()? && opens_with(config, &new, &clock).await? {
         writeln!(out, "finishing a change that was interrupted")?;
-        keep()?
+        keep_old().with_context(|| format!("the database opens with {} already", new.display()))?
     } else {
         if !new.try_exists()? {
             let text: Zeroizing<String> = new_secret()?;
             private_file(&new, text.as_bytes())?;
         }
         let secret = EncryptionSecret::from_file(&new, config.allow_readable_secret)?;
-        rewrap(config, actor, secret, &clock, keep).await?
+        rewrap(config, actor, secret, &clock, keep_old).await?
     };
     std::fs::rename(&new, current).with_context(|| {
         format!(
@@ -108,7 +108,7 @@ async fn change_in_place(
             new.display()
         )
     })?;
-    sync_folder(current.parent().unwrap_or(Path::new("/")))?;
+    sync_folder(folder_of(current))?;
     writeln!(
         out,
         "changed: {}\nthe old secret is kept for the backups made until now: {}",
@@ -118,24 +118,17 @@ async fn change_in_place(
     Ok(())
 }
 
-/// Keeps the secret under another name, and returns that. The same may have been kept before, by a change that was interrupted.
+/// Keeps the secret under another name, and returns that. A change that was interrupted may have kept it before.
 fn keep(current: &Path, clock: &SharedClock) -> anyhow::Result<PathBuf> {
-    let folder = current.parent().unwrap_or(Path::new("/"));
-    let secret = Zeroizing::new(std::fs::read(current)?);
-    let own = current.file_name().unwrap_or_default().to_string_lossy();
-    for entry in folder.read_dir()? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_old = name.starts_with(&*own) && name.ends_with(".old");
-        if is_old && Zeroizing::new(std::fs::read(entry.path())?) == secret {
-            return Ok(entry.path());
-        }
+    let secret = content(current)?;
+    if let Some(old) = kept_before(current, &secret)? {
+        return Ok(old);
     }
     let now = clock.now().to_string();
     let day: String = now.chars().filter(|c| !"-:.".contains(*c)).collect();
     let old = beside(current, &format!("{day}.old"))?;
     match std::fs::hard_link(current, &old) {
-        Ok(()) => sync_folder(folder)?,
+        Ok(()) => sync_folder(folder_of(current))?,
         Err(error) if error.kind() == ErrorKind::CrossesDevices => bail!(
             "{} is a mount of its own, whose place no other file can take; nothing was changed. Mount its folder instead, or \
              choose another file: ksnode secret change --new FILE",
@@ -148,6 +141,40 @@ fn keep(current: &Path, clock: &SharedClock) -> anyhow::Result<PathBuf> {
         }
     }
     Ok(old)
+}
+
+/// The file beside `current` in which this secret is kept already.
+fn kept_before(current: &Path, secret: &[u8]) -> anyhow::Result<Option<PathBuf>> {
+    let prefix = beside(current, "")?;
+    let prefix = prefix.file_name().unwrap_or_default().to_string_lossy();
+    let folder = folder_of(current);
+    let entries = folder.read_dir().with_context(|| unlisted(folder))?;
+    for entry in entries {
+        let entry = entry.with_context(|| unlisted(folder))?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let name = name.to_string_lossy();
+        if name.starts_with(&*prefix) && name.ends_with(".old") && *content(&path)? == secret {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn content(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let read = std::fs::read(file)
+        .with_context(|| format!("{} cannot be read; nothing was changed", file.display()))?;
+    Ok(Zeroizing::new(read))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new("/"))
+}
+
+fn unlisted(folder: &Path) -> String {
+    format!(
+        "the folder {} cannot be read; nothing was changed",
+        folder.display()
+    )
 }
 
 /// Wraps the key ring of the stopped node under `new`. `prepare` is done before, when it is known that the database opens, and

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 use super::*;
 use crate::audit::{AUDIT_TABLES, Standing};
@@ -12,6 +11,7 @@ use crate::backup::{BACKUP_TABLE, BackupOptions, RestoreRequest};
 use crate::clock::{Clock, ManualClock};
 use crate::config;
 use crate::crypto::{CryptoError, EncryptionSecret};
+use crate::store::testing::hold;
 use crate::store::{
     CHANGE_TABLES, FolderLock, Keychain, KeychainError, NODE_TABLES, OnOutage, ReplicaStanding,
     Replication, STORE_LOGGED, StoreMetrics, StoreOptions, TIMELINE_TABLE, Wait, beside,
@@ -163,23 +163,6 @@ async fn a_replica_that_is_away_keeps_nothing_from_being_noted() {
     assert_eq!(known.status, Status::Completed);
     let hook = known.hook_error.unwrap();
     assert!(hook.contains("exit status: 3"), "{hook}");
-}
-
-/// Holds the writer inside a job until the returned sender is dropped.
-async fn hold(store: &Arc<Store>) -> std::sync::mpsc::Sender<()> {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let (entered, inside) = oneshot::channel();
-    let store = store.clone();
-    tokio::spawn(async move {
-        let job = move |_: &rusqlite::Connection| -> Result<(), StoreError> {
-            let _ = entered.send(());
-            let _ = held.recv();
-            Ok(())
-        };
-        store.write(job).await
-    });
-    inside.await.unwrap();
-    release
 }
 
 /// Gives writes until one is refused, which it is at once.

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
+use crate::store::testing::hold;
 use crate::store::{FolderLock, Store, StoreOptions};
 
 const TABLE: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE) STRICT;
@@ -38,23 +39,6 @@ async fn names(store: &Store) -> Vec<String> {
         })
         .await
         .unwrap()
-}
-
-/// Holds the writer inside a job until the returned sender is dropped.
-async fn hold(store: &Arc<Store>) -> std::sync::mpsc::Sender<()> {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let (entered, inside) = oneshot::channel();
-    let store = store.clone();
-    tokio::spawn(async move {
-        let job = move |_: &Connection| -> Result<(), StoreError> {
-            let _ = entered.send(());
-            let _ = held.recv();
-            Ok(())
-        };
-        store.write(job).await
-    });
-    inside.await.unwrap();
-    release
 }
 
 #[tokio::test]
