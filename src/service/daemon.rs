@@ -17,6 +17,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use daemonize::{Daemonize, Outcome, Stdio};
+use rustix::fs::{Access, access};
 
 /// The exit code of what failed for no reason of its own.
 const FAILURE: u8 = 1;
@@ -122,16 +123,20 @@ pub fn start(options: &DaemonOptions) -> Result<Forked, DaemonError> {
     }
 }
 
-/// Says which process has the pid file. The daemon takes it in earnest, and is refused then if somebody was quicker.
+/// Says which process has the pid file, or that it cannot be written, which the daemon itself says without its name. The
+/// daemon takes it in earnest, and is refused then if somebody was quicker.
 fn refuse_second(path: &Path) -> Result<(), DaemonError> {
     let unusable = |source| DaemonError::Unusable {
         option: "--pid-file",
         path: path.to_owned(),
         source,
     };
-    let mut file = match File::open(path) {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            return access(folder, Access::WRITE_OK).map_err(|error| unusable(error.into()));
+        }
         Err(error) => return Err(unusable(error)),
     };
     match file.try_lock() {

@@ -134,7 +134,7 @@ fn what_keeps_a_daemon_from_serving_is_said_on_the_terminal() {
     );
     let nowhere = Setup::new(home.path());
     let failed = start(&nowhere, &home.path().join("absent"), &["--log-file", "l"]);
-    refused(&failed, 1, &["pid file"]);
+    refused(&failed, 1, &["--pid-file", "absent/node.pid", "folder"]);
     let alone = nowhere.run(&["serve", "--daemon"]);
     assert_eq!(alone.status.code(), Some(2));
     let failed = start(
@@ -195,6 +195,13 @@ fn a_daemon_of_root_becomes_whom_it_is_told_to() {
     refused(&failed, 1, &["--log-file", "Permission denied"]);
     assert_eq!(roots.path().metadata().unwrap().len(), 0);
     assert_eq!(roots.path().metadata().unwrap().uid(), 0);
+    let closed = tempfile::tempdir().unwrap();
+    let failed = start(&setup, closed.path(), &["--user", "nobody"]);
+    refused(
+        &failed,
+        1,
+        &["--pid-file", "Permission denied", "node's user"],
+    );
     // The folder is that user's; nobody else's node would open it.
     let failed = start(&setup, home.path(), &["--user", "root"]);
     refused(&failed, 1, &["belongs to nobody", "chown -R root"]);
